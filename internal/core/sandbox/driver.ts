@@ -1,0 +1,71 @@
+import type { Duplex } from "../../base/duplex.js";
+
+/** What a sandbox is made of. */
+export interface SandboxSpec {
+  /** Number on this invoker, unique within its boot. */
+  readonly sandbox: number;
+  /** Concrete kind, for example "nodejs:20". */
+  readonly kind: string;
+  readonly memoryMb: number;
+  /** Most processes and threads inside. */
+  readonly pidsMax: number;
+  /** Environment set at creation, before any code: only what is the same for every action. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Why a sandbox ended by itself. */
+export type SandboxExit =
+  | { readonly kind: "exited"; readonly code: number | undefined; readonly signal: string | undefined }
+  | { readonly kind: "outOfMemory"; readonly limitMb: number }
+  | { readonly kind: "tooManyProcesses"; readonly limit: number };
+
+/** Bytes that user code wrote past the runtime, straight to its standard output or error. */
+export interface RawOutput {
+  readonly stream: "stdout" | "stderr";
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A running sandbox. Its runtime has connected; messages are those of weft.runtime.v1, already framed: each item is
+ * one encoded ToSandbox (out) or FromSandbox (in).
+ */
+export interface SandboxProcess {
+  /** Ends when the runtime's connection ends. */
+  readonly link: Duplex<Uint8Array, Uint8Array>;
+  /** Resolves when it ended by itself or was stopped. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+  /** Called for raw output; set it before the first run. Bounded: the driver drops what nobody takes. */
+  onRawOutput: (output: RawOutput) => void;
+  /** Stops all its processes without ending them. May be repeated. */
+  freeze(): Promise<void>;
+  /** Lets them run again. May be repeated. */
+  unfreeze(): Promise<void>;
+  /** Kills everything inside at once and removes it. May be repeated; resolves when nothing is left. */
+  destroy(): Promise<void>;
+}
+
+/** What a driver can do; shown to people, and decided by. */
+export interface DriverAbilities {
+  readonly name: "docker" | "process";
+  /** True when code inside cannot reach the host, the network's control ports or other sandboxes. */
+  readonly isolation: boolean;
+  readonly memoryLimit: boolean;
+  readonly pidsLimit: boolean;
+  readonly freeze: boolean;
+}
+
+/** Makes sandboxes. Implemented by internal/docker and internal/process; both pass sandboxDriverSuite. */
+export interface SandboxDriver {
+  readonly abilities: DriverAbilities;
+  /** Kinds it can make, given the images or interpreters found. */
+  kinds(): Promise<readonly string[]>;
+  /**
+   * Creates and starts a sandbox and resolves when its runtime has said Hello (the Hello is the first item of link).
+   * @throws failedPrecondition IMAGE_MISSING with a fix, unavailable DRIVER_UNAVAILABLE, deadlineExceeded when the
+   * runtime does not say hello within `timeoutMs`, canceled when the signal aborts. Nothing is left behind then.
+   */
+  create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess>;
+  /** Removes what an earlier life of this invoker (same id) left behind. @returns how many */
+  cleanUp(): Promise<number>;
+  close(): Promise<void>;
+}

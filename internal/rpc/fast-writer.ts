@@ -1,0 +1,181 @@
+// A protobuf writer over one growing buffer, with the methods that ts-proto's encoders call. The stock writer keeps
+// lists of chunks and forks an object per nested message; measured here it costs five times as much for the messages
+// of the data plane. Output is the same bytes (fast-writer.test.ts compares).
+
+import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+
+const INITIAL_BYTES = 4 * 1024;
+
+export class FastWriter {
+  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #length = 0;
+  readonly #forks: number[] = [];
+
+  /** What ts-proto's `encode(message, writer)` wants: it only calls the methods below. */
+  get asBinaryWriter(): BinaryWriter {
+    return this as unknown as BinaryWriter;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The bytes written so far, in a buffer of their own; the writer starts anew. */
+  take(): Buffer {
+    // The buffer is handed over instead of copied: a frame is written once and sent once.
+    const taken = this.#buffer.subarray(0, this.#length);
+    this.#buffer = Buffer.allocUnsafe(Math.max(INITIAL_BYTES, Math.min(this.#length * 2, 64 * 1024)));
+    this.#length = 0;
+    return taken;
+  }
+
+  finish(): Buffer {
+    return this.take();
+  }
+
+  tag(field: number, type: number): this {
+    return this.uint32(((field << 3) | type) >>> 0);
+  }
+
+  /** Appends bytes as they are. */
+  raw(chunk: Uint8Array): this {
+    this.#reserve(chunk.length);
+    this.#buffer.set(chunk, this.#length);
+    this.#length += chunk.length;
+    return this;
+  }
+
+  uint32(value: number): this {
+    this.#reserve(5);
+    let rest = value >>> 0;
+    while (rest > 127) {
+      this.#buffer[this.#length++] = (rest & 127) | 128;
+      rest >>>= 7;
+    }
+    this.#buffer[this.#length++] = rest;
+    return this;
+  }
+
+  int32(value: number): this {
+    if (value >= 0) return this.uint32(value);
+    return this.#varint64(BigInt.asUintN(64, BigInt(value)));
+  }
+
+  sint32(value: number): this {
+    return this.uint32(((value << 1) ^ (value >> 31)) >>> 0);
+  }
+
+  uint64(value: number | string | bigint): this {
+    if (typeof value === "number") {
+      if (value <= 0xffffffff) return this.uint32(value);
+      // Up to 2^53: divide instead of shift, without BigInt.
+      this.#reserve(10);
+      let rest = value;
+      while (rest > 127) {
+        this.#buffer[this.#length++] = (rest % 128) | 128;
+        rest = Math.floor(rest / 128);
+      }
+      this.#buffer[this.#length++] = rest;
+      return this;
+    }
+    return this.#varint64(BigInt.asUintN(64, BigInt(value)));
+  }
+
+  int64(value: number | string | bigint): this {
+    if (typeof value === "number" && value >= 0) return this.uint64(value);
+    return this.#varint64(BigInt.asUintN(64, BigInt(value)));
+  }
+
+  bool(value: boolean): this {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value ? 1 : 0;
+    return this;
+  }
+
+  float(value: number): this {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeFloatLE(value, this.#length);
+    return this;
+  }
+
+  double(value: number): this {
+    this.#reserve(8);
+    this.#length = this.#buffer.writeDoubleLE(value, this.#length);
+    return this;
+  }
+
+  fixed32(value: number): this {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeUInt32LE(value >>> 0, this.#length);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.uint32(value.length);
+    return this.raw(value);
+  }
+
+  string(value: string): this {
+    // A short string of ASCII is the common case: its length byte can be written before its bytes.
+    const worst = value.length * 3;
+    this.#reserve(worst + 5);
+    if (worst < 128) {
+      const written = this.#buffer.write(value, this.#length + 1, "utf8");
+      this.#buffer[this.#length] = written;
+      this.#length += written + 1;
+      return this;
+    }
+    this.uint32(Buffer.byteLength(value, "utf8"));
+    this.#length += this.#buffer.write(value, this.#length, "utf8");
+    return this;
+  }
+
+  fork(): this {
+    this.#reserve(1);
+    this.#forks.push(this.#length);
+    this.#length += 1;
+    return this;
+  }
+
+  join(): this {
+    const start = this.#forks.pop();
+    if (start === undefined) throw new Error("join without fork");
+    const size = this.#length - start - 1;
+    if (size < 128) {
+      this.#buffer[start] = size;
+      return this;
+    }
+    let lengthBytes = 1;
+    for (let rest = size >>> 7; rest > 0; rest >>>= 7) lengthBytes += 1;
+    this.#reserve(lengthBytes - 1);
+    this.#buffer.copyWithin(start + lengthBytes, start + 1, this.#length);
+    this.#length += lengthBytes - 1;
+    let at = start;
+    let rest = size;
+    while (rest > 127) {
+      this.#buffer[at++] = (rest & 127) | 128;
+      rest >>>= 7;
+    }
+    this.#buffer[at] = rest;
+    return this;
+  }
+
+  #varint64(value: bigint): this {
+    this.#reserve(10);
+    let rest = value;
+    while (rest > 127n) {
+      this.#buffer[this.#length++] = Number(rest & 127n) | 128;
+      rest >>= 7n;
+    }
+    this.#buffer[this.#length++] = Number(rest);
+    return this;
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more;
+    if (needed <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}

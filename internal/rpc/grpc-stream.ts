@@ -1,0 +1,45 @@
+// One end of a grpc-js bidi call as a MessageStream: its many ways of ending made into one.
+
+import type { ClientDuplexStream, ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
+import { WeftError } from "../base/errors.js";
+import type { MessageStream } from "./link.js";
+import { fromStatus } from "./status.js";
+
+type Call = ServerDuplexStream<Buffer, Buffer> | ClientDuplexStream<Buffer, Buffer>;
+
+export function grpcMessageStream(call: Call): MessageStream {
+  let over = false;
+  const stream: MessageStream = {
+    onMessage: () => {},
+    onDrain: () => {},
+    onEnd: () => {},
+    write: (message) => !over && call.write(message),
+    end() {
+      // A client's end is only half an end: nothing more is read either way, so the call is given up after what was
+      // written has left.
+      over = true;
+      call.end();
+      if ("cancel" in call) setImmediate(() => call.cancel());
+    },
+  };
+  const finish = (why: WeftError | undefined): void => {
+    if (over) return;
+    over = true;
+    stream.onEnd(why);
+  };
+  call.on("data", (message: Buffer) => {
+    if (!over) stream.onMessage(message);
+  });
+  call.on("drain", () => {
+    if (!over) stream.onDrain();
+  });
+  // A server call says "cancelled", a client call says "error" or "status", either may say "end" or "close".
+  call.on("cancelled", () => finish(new WeftError("unavailable", "LINK_LOST", "the peer went away")));
+  call.on("error", (error: Error) => finish(fromStatus(error as ServiceError)));
+  call.on("end", () => {
+    finish(undefined);
+    call.end();
+  });
+  call.on("close", () => finish(new WeftError("unavailable", "LINK_LOST", "the stream is over")));
+  return stream;
+}

@@ -1,0 +1,255 @@
+// Server side of grpc-js. Handlers are promise-returning functions; whatever they throw becomes a status here.
+
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type UntypedHandleCall,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { timingSafeEqual } from "node:crypto";
+import type { Clock } from "../base/clock.js";
+import { toWeftError, WeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import type { CallContext } from "./call-context.js";
+import { CLUSTER_KEY_HEADER } from "./channel.js";
+import { grpcMessageStream } from "./grpc-stream.js";
+import { MESSAGE_BYTES_MAX, StreamLink, type Link, type LinkMethod } from "./link.js";
+import { toStatus } from "./status.js";
+
+export interface RpcServerDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** When set, every call must present it: this server is for roles only. */
+  readonly clusterKey?: string;
+  /** Told of every finished unary or streaming call, for metrics. */
+  readonly observe?: (path: string, errorKind: string | undefined, seconds: number) => void;
+}
+
+/** What a link's server end may know of who opened it. */
+export interface LinkCall {
+  readonly peer: string;
+  header(name: string): string | undefined;
+}
+
+type UnaryHandler = (ctx: CallContext, request: never) => Promise<unknown>;
+type StreamHandler = (ctx: CallContext, request: never, send: (message: never) => Promise<void>) => Promise<void>;
+/** Per rpc name in lower camel case, as ts-proto names them. */
+export type Handlers = Readonly<Record<string, UnaryHandler | StreamHandler>>;
+
+export class RpcServer {
+  readonly #server = new Server({
+    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
+    // Peers probe idle links every 3 s; without this grpc-js may call that abuse.
+    "grpc.http2.min_ping_interval_without_data_ms": 1_000,
+  } as Record<string, number>);
+  readonly #links = new Set<Link<unknown, unknown>>();
+
+  constructor(private readonly deps: RpcServerDeps) {}
+
+  /** Serves a link; `accept` must set the link's callbacks before it returns. It may throw to refuse. */
+  serveLink<Up, Down>(method: LinkMethod<Up, Down>, accept: (link: Link<Up, Down>, call: LinkCall) => void): void {
+    const handle = (call: ServerDuplexStream<Buffer, Buffer>): void => {
+      try {
+        this.#admit(call.metadata);
+        const link = new StreamLink<Up, Down>(grpcMessageStream(call), method.up, method.down, method.framed);
+        accept(link, { peer: call.getPeer(), header: (name) => headerOf(call.metadata, name) });
+        const { onClosed } = link;
+        this.#links.add(link as Link<unknown, unknown>);
+        link.onClosed = (why) => {
+          this.#links.delete(link as Link<unknown, unknown>);
+          onClosed(why);
+        };
+      } catch (thrown) {
+        call.emit("error", toStatus(thrown));
+      }
+    };
+    const identity = (message: Buffer): Buffer => message;
+    this.#server.register(method.path, handle, identity, identity, "bidi");
+  }
+
+  /** Serves the unary and server-streaming rpcs of a generated definition that have a handler. */
+  serveService(definition: ServiceDefinition, handlers: Handlers): void {
+    const implementation: Record<string, UntypedHandleCall> = {};
+    const served: Record<string, ServiceDefinition[string]> = {};
+    for (const [name, method] of Object.entries(definition)) {
+      const handler = handlers[name];
+      if (!handler || method.requestStream) continue;
+      served[name] = method;
+      implementation[name] = method.responseStream
+        ? this.#streaming(method.path, handler as StreamHandler)
+        : this.#unary(method.path, handler as UnaryHandler);
+    }
+    this.#server.addService(served, implementation as UntypedServiceImplementation);
+  }
+
+  /** Serves one unary rpc without decoding: for proxies. */
+  serveRaw(path: string, handler: (ctx: CallContext, request: Buffer) => Promise<Buffer>): void {
+    const identity = (message: Buffer): Buffer => message;
+    this.#server.register(
+      path,
+      this.#unary(path, handler as unknown as UnaryHandler) as never,
+      identity,
+      identity,
+      "unary",
+    );
+  }
+
+  /** The server below, for reflection and health services that come as packages. */
+  get raw(): Server {
+    return this.#server;
+  }
+
+  /** @returns the address with the port that was bound. @throws unavailable when it cannot be bound */
+  listen(address: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+        if (error) {
+          reject(
+            new WeftError("unavailable", "CANNOT_LISTEN", `cannot listen on ${address}: ${error.message}`, {
+              cause: error,
+              fix: "stop what uses the port, or choose another one",
+            }),
+          );
+        } else resolve(address.replace(/:\d+$/, `:${port}`));
+      });
+    });
+  }
+
+  /** Ends links, lets calls finish for `graceMs`, then ends them too. */
+  async close(graceMs: number): Promise<void> {
+    for (const link of this.#links) link.close();
+    const cancel = this.deps.clock.after(graceMs, () => this.#server.forceShutdown());
+    await new Promise<void>((resolve) => {
+      this.#server.tryShutdown(() => resolve());
+    });
+    cancel();
+  }
+
+  #admit(metadata: Metadata): void {
+    const { clusterKey } = this.deps;
+    if (clusterKey === undefined) return;
+    const presented = Buffer.from(headerOf(metadata, CLUSTER_KEY_HEADER) ?? "");
+    const expected = Buffer.from(clusterKey);
+    if (presented.length !== expected.length || !timingSafeEqual(presented, expected)) {
+      throw new WeftError("unauthenticated", "NOT_OF_THIS_CLUSTER", "the cluster key is missing or wrong");
+    }
+  }
+
+  #unary(path: string, handler: UnaryHandler) {
+    return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
+      const startedMs = this.deps.clock.monoMs();
+      const { ctx, headers } = this.#context(call, startedMs);
+      const run = async (): Promise<unknown> => {
+        this.#admit(call.metadata);
+        return handler(ctx, call.request as never);
+      };
+      run().then(
+        (response) => {
+          const sent = headers();
+          if (sent) call.sendMetadata(sent);
+          this.#observe(path, undefined, startedMs);
+          callback(null, response);
+        },
+        (thrown: unknown) => {
+          const sent = headers();
+          if (sent) call.sendMetadata(sent);
+          this.#observe(path, thrown, startedMs);
+          callback(toStatus(thrown));
+        },
+      );
+    };
+  }
+
+  #streaming(path: string, handler: StreamHandler) {
+    return (call: ServerWritableStream<unknown, unknown>): void => {
+      const startedMs = this.deps.clock.monoMs();
+      const { ctx } = this.#context(call, startedMs);
+      const send = (message: unknown): Promise<void> => {
+        if (ctx.signal.aborted) return Promise.reject(new WeftError("canceled", "CALL_OVER", "the call is over"));
+        if (call.write(message)) return Promise.resolve();
+        return new Promise((resolve, reject) => {
+          const settle = (): void => {
+            call.off("drain", settle);
+            ctx.signal.removeEventListener("abort", settle);
+            if (ctx.signal.aborted) reject(new WeftError("canceled", "CALL_OVER", "the call is over"));
+            else resolve();
+          };
+          call.once("drain", settle);
+          ctx.signal.addEventListener("abort", settle, { once: true });
+        });
+      };
+      const run = async (): Promise<void> => {
+        this.#admit(call.metadata);
+        await handler(ctx, call.request as never, send as (message: never) => Promise<void>);
+      };
+      run().then(
+        () => {
+          this.#observe(path, undefined, startedMs);
+          call.end();
+        },
+        (thrown: unknown) => {
+          this.#observe(path, thrown, startedMs);
+          call.emit("error", toStatus(thrown));
+        },
+      );
+    };
+  }
+
+  #observe(path: string, thrown: unknown, startedMs: number): void {
+    const error = thrown === undefined ? undefined : toWeftError(thrown);
+    if (error?.kind === "internal") this.deps.log.error("a call failed unforeseen", { rpc: path, error });
+    this.deps.observe?.(path, error?.kind, (this.deps.clock.monoMs() - startedMs) / 1000);
+  }
+
+  #context(
+    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
+    nowMonoMs: number,
+  ): { ctx: CallContext; headers: () => Metadata | undefined } {
+    // Most calls look at neither: both are made when first asked for.
+    let abort: AbortController | undefined;
+    let outgoing: Metadata | undefined;
+    const { deps } = this;
+    const ctx: CallContext = {
+      get signal(): AbortSignal {
+        if (!abort) {
+          const made = new AbortController();
+          abort = made;
+          if (call.cancelled) made.abort();
+          else call.on("cancelled", () => made.abort());
+        }
+        return abort.signal;
+      },
+      get deadlineMonoMs(): number | undefined {
+        const deadline = call.getDeadline();
+        if (deadline === Infinity) return undefined;
+        return nowMonoMs + (Number(deadline) - deps.clock.wallMs());
+      },
+      get traceparent(): string {
+        return headerOf(call.metadata, "traceparent") ?? "";
+      },
+      log: deps.log,
+      get peer(): string {
+        return call.getPeer();
+      },
+      header: (name) => headerOf(call.metadata, name),
+      setHeader(name, value) {
+        outgoing ??= new Metadata();
+        outgoing.add(name, value);
+      },
+    };
+    return { ctx, headers: () => outgoing };
+  }
+}
+
+function headerOf(metadata: Metadata, name: string): string | undefined {
+  const value = metadata.get(name)[0];
+  if (value === undefined) return undefined;
+  return typeof value === "string" ? value : value.toString("base64");
+}
