@@ -1,4 +1,4 @@
-import type { Duplex } from "../../base/duplex.js";
+import type { MessageLink } from "../../base/socket-link.js";
 
 /** What a sandbox is made of. */
 export interface SandboxSpec {
@@ -30,8 +30,8 @@ export interface RawOutput {
  * one encoded ToSandbox (out) or FromSandbox (in).
  */
 export interface SandboxProcess {
-  /** Ends when the runtime's connection ends. */
-  readonly link: Duplex<Uint8Array, Uint8Array>;
+  /** Ends when the runtime's connection ends. Its Hello was read by the driver. */
+  readonly link: MessageLink;
   /** Resolves when it ended by itself or was stopped. Never rejects. */
   readonly exited: Promise<SandboxExit>;
   /** Called for raw output; set it before the first run. Bounded: the driver drops what nobody takes. */
@@ -60,7 +60,7 @@ export interface SandboxDriver {
   /** Kinds it can make, given the images or interpreters found. */
   kinds(): Promise<readonly string[]>;
   /**
-   * Creates and starts a sandbox and resolves when its runtime has said Hello (the Hello is the first item of link).
+   * Creates and starts a sandbox and resolves when its runtime has said Hello.
    * @throws failedPrecondition IMAGE_MISSING with a fix, unavailable DRIVER_UNAVAILABLE, deadlineExceeded when the
    * runtime does not say hello within `timeoutMs`, canceled when the signal aborts. Nothing is left behind then.
    */

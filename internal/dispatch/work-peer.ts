@@ -1,0 +1,315 @@
+// One invoker as a dispatcher sees it: the WorkLink and what is in flight on it.
+//
+//   W1. Every call handed to send() is answered exactly once: done, nack, or, when the link breaks, by the fate that
+//       the invoker tells over a new link ("unknown" proves it did not start), or as lost when nobody can tell.
+//   W2. Calls and bytes in flight stay below the invoker's credits; what is above waits here.
+
+import { Backoff } from "../base/backoff.js";
+import type { Clock } from "../base/clock.js";
+import { WeftError } from "../base/errors.js";
+import { bytesToHex } from "../base/ids.js";
+import type { Log } from "../base/log.js";
+import type { Random } from "../base/random.js";
+import type { DispatchCall } from "../core/dispatch/call.js";
+import {
+  CallClass,
+  CallStatus,
+  NackReason,
+  type ActivationStatus,
+  type Done,
+  type Invoke,
+  type WorkRequestItem,
+  type WorkResponseItem,
+} from "../gen/weft/link/v1/work.pb.js";
+import { workLink } from "../rpc/link-methods.js";
+import type { Link } from "../rpc/link.js";
+import type { Network } from "../rpc/network.js";
+import type { HeldSlot } from "./held-slot.js";
+
+/** How long an invoker that broke off is asked about its calls before they are given up. */
+const FATE_WAIT_MS = 5_000;
+/** How often calls that still run after a break are asked about. */
+const FATE_POLL_MS = 100;
+
+export interface Flight {
+  readonly call: DispatchCall;
+  readonly slot: HeldSlot;
+}
+
+export interface WorkPeerDeps {
+  readonly dispatcherId: string;
+  readonly bootId: string;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly done: (flight: Flight, done: Done) => void;
+  /** Proven not to have started. */
+  readonly notStarted: (flight: Flight, reason: NackReason | "unknown") => void;
+  readonly lost: (flight: Flight, error: WeftError) => void;
+  /** These sandboxes are gone. */
+  readonly slotsGone: (peer: WorkPeer, sandboxes: readonly number[]) => void;
+  /** The link broke or the invoker drains: its slots are not to be used again. */
+  readonly unusable: (peer: WorkPeer) => void;
+}
+
+export class WorkPeer {
+  readonly #flights = new Map<number, Flight>();
+  /** Sent over a link that broke; their fate is asked for. By activation id, hex. */
+  readonly #uncertain = new Map<string, Flight>();
+  readonly #pending: Flight[] = [];
+  readonly #backoff: Backoff;
+  #link: Link<WorkResponseItem, WorkRequestItem> | undefined;
+  #welcomed = false;
+  #call = 0;
+  #linkSequence = 0;
+  #callCredits = 0;
+  #byteCredits = 0;
+  #bytesInFlight = 0;
+  #giveUpAtMonoMs = Infinity;
+  #cancelTimer = (): void => {};
+  #closed = false;
+  lastUsedMonoMs: number;
+
+  constructor(
+    readonly invokerId: string,
+    readonly bootId: string,
+    readonly address: string,
+    private readonly deps: WorkPeerDeps,
+  ) {
+    this.#backoff = new Backoff({ firstMs: 50, maxMs: 1_000 }, deps.random);
+    this.lastUsedMonoMs = deps.clock.monoMs();
+  }
+
+  get idle(): boolean {
+    return this.#flights.size === 0 && this.#uncertain.size === 0 && this.#pending.length === 0;
+  }
+
+  connect(): void {
+    if (this.#link || this.#closed) return;
+    this.#welcomed = false;
+    this.#linkSequence += 1;
+    const link = this.deps.network.dial(this.address, workLink);
+    this.#link = link;
+    link.onItem = (item) => this.#receive(item);
+    link.onClosed = (why) => this.#broken(link, why);
+    link.send({
+      item: {
+        $case: "hello",
+        value: {
+          dispatcherId: this.deps.dispatcherId,
+          bootId: this.deps.bootId,
+          wireVersion: 1,
+          linkSequence: this.#linkSequence,
+        },
+      },
+    });
+  }
+
+  /** Takes responsibility for a call (W1). */
+  send(flight: Flight): void {
+    this.lastUsedMonoMs = this.deps.clock.monoMs();
+    if (
+      !this.#welcomed ||
+      this.#flights.size >= this.#callCredits ||
+      this.#bytesInFlight + flight.call.paramsJson.length > this.#byteCredits
+    ) {
+      this.#pending.push(flight); // W2
+      this.connect();
+      return;
+    }
+    this.#write(flight);
+  }
+
+  cancel(activationId: string, reason: string): void {
+    for (const [call, flight] of this.#flights) {
+      if (bytesToHex(flight.call.activationId) === activationId) {
+        this.#link?.send({ item: { $case: "cancel", value: { call, reason } } });
+      }
+    }
+  }
+
+  /** Ends the link; whatever is in flight is lost, what is pending did not start. */
+  close(why: WeftError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelTimer();
+    this.#link?.close();
+    this.#link = undefined;
+    const lost = [...this.#flights.values(), ...this.#uncertain.values()];
+    const pending = this.#pending.splice(0);
+    this.#flights.clear();
+    this.#uncertain.clear();
+    for (const flight of pending) this.deps.notStarted(flight, "unknown");
+    for (const flight of lost) this.deps.lost(flight, why);
+  }
+
+  #write(flight: Flight): void {
+    const { call, slot } = flight;
+    const now = this.deps.clock.monoMs();
+    this.#call = (this.#call + 1) >>> 0;
+    this.#flights.set(this.#call, flight);
+    this.#bytesInFlight += call.paramsJson.length;
+    const invoke: Invoke = {
+      call: this.#call,
+      activationId: call.activationId,
+      lease: {
+        sandbox: slot.sandbox,
+        slot: slot.slot,
+        epoch: slot.epoch,
+        sequence: slot.sequence,
+        // Shown once per link life; after that the invoker knows the holder.
+        token: slot.shown ? NO_BYTES : slot.token,
+      },
+      paramsJson: call.paramsJson,
+      caller: call.caller,
+      remainingMs: call.expiresMonoMs === Infinity ? 0 : Math.max(1, Math.round(call.expiresMonoMs - now)),
+      waitedMs: Math.max(0, Math.round(now - call.acceptedMonoMs)),
+      class: call.attempt === 0 ? CallClass.SYNC : CallClass.ASYNC,
+      traceparent: call.traceparent,
+      revisionId: call.ask.revisionId,
+      attempt: call.attempt,
+    };
+    slot.shown = true;
+    this.#link?.send({ item: { $case: "invoke", value: invoke } });
+  }
+
+  #receive({ item }: WorkResponseItem): void {
+    switch (item?.$case) {
+      case "done": {
+        const flight = this.#take(item.value.call);
+        if (flight) this.deps.done(flight, item.value);
+        this.#pump();
+        return;
+      }
+      case "nack": {
+        const flight = this.#take(item.value.call);
+        if (flight) this.deps.notStarted(flight, item.value.reason);
+        this.#pump();
+        return;
+      }
+      case "welcome": {
+        if (item.value.bootId !== this.bootId) {
+          // Another life of the invoker answers at this address: what this one ran ended with it.
+          this.close(new WeftError("unavailable", "INVOKER_RESTARTED", `invoker ${this.invokerId} was restarted`));
+          this.deps.unusable(this);
+          return;
+        }
+        this.#welcomed = true;
+        this.#callCredits = item.value.callCredits;
+        this.#byteCredits = item.value.byteCredits;
+        this.#backoff.reset();
+        this.#askFates();
+        this.#pump();
+        return;
+      }
+      case "slotsGone":
+        this.deps.slotsGone(this, item.value.sandboxes);
+        return;
+      case "status":
+        for (const status of item.value.statuses) this.#fate(status);
+        return;
+      case "draining":
+        this.deps.unusable(this);
+        return;
+      case undefined: // something of a newer invoker
+        return;
+    }
+  }
+
+  #take(call: number): Flight | undefined {
+    const flight = this.#flights.get(call);
+    if (!flight) return undefined;
+    this.#flights.delete(call);
+    this.#bytesInFlight -= flight.call.paramsJson.length;
+    return flight;
+  }
+
+  #pump(): void {
+    while (this.#welcomed && this.#pending.length > 0) {
+      const next = this.#pending[0];
+      if (!next || this.#flights.size >= this.#callCredits) return;
+      if (this.#flights.size > 0 && this.#bytesInFlight + next.call.paramsJson.length > this.#byteCredits) return;
+      this.#pending.shift();
+      this.#write(next);
+    }
+  }
+
+  #broken(link: Link<WorkResponseItem, WorkRequestItem>, why: WeftError | undefined): void {
+    if (this.#link !== link || this.#closed) return;
+    const wasServing = this.#welcomed;
+    this.#link = undefined;
+    this.#welcomed = false;
+    for (const flight of this.#flights.values()) this.#uncertain.set(bytesToHex(flight.call.activationId), flight);
+    this.#flights.clear();
+    this.#bytesInFlight = 0;
+    if (this.#giveUpAtMonoMs === Infinity) this.#giveUpAtMonoMs = this.deps.clock.monoMs() + FATE_WAIT_MS;
+    if (wasServing) {
+      this.deps.log.info("the link to an invoker ended", { invokerId: this.invokerId, inFlight: this.#uncertain.size });
+    }
+    const pending = this.#pending.splice(0);
+    this.deps.unusable(this);
+    for (const flight of pending) this.deps.notStarted(flight, "unknown");
+    this.#retry(why);
+  }
+
+  /** Dials again while somebody waits for the fate of a call. */
+  #retry(why: WeftError | undefined): void {
+    this.#cancelTimer();
+    if (this.#closed) return;
+    if (this.#uncertain.size === 0) {
+      this.#giveUpAtMonoMs = Infinity;
+      return;
+    }
+    if (this.deps.clock.monoMs() >= this.#giveUpAtMonoMs) {
+      const error = new WeftError(
+        "unavailable",
+        "OUTCOME_UNKNOWN",
+        `invoker ${this.invokerId} was lost while the activation ran; how it ended is not known`,
+        { cause: why },
+      );
+      const lost = [...this.#uncertain.values()];
+      this.#uncertain.clear();
+      this.#giveUpAtMonoMs = Infinity;
+      for (const flight of lost) this.deps.lost(flight, error);
+      return;
+    }
+    this.#cancelTimer = this.deps.clock.after(this.#backoff.nextMs(), () => this.connect());
+  }
+
+  #askFates(): void {
+    if (this.#uncertain.size === 0 || !this.#link) return;
+    const activationIds = [...this.#uncertain.values()].map((flight) => flight.call.activationId);
+    this.#link.send({ item: { $case: "statusQuery", value: { activationIds } } });
+  }
+
+  #fate(status: ActivationStatus): void {
+    const id = bytesToHex(status.activationId);
+    const flight = this.#uncertain.get(id);
+    if (!flight) return;
+    switch (status.status) {
+      case CallStatus.RUNNING:
+        // It is alive and so is its invoker: keep asking.
+        this.#giveUpAtMonoMs = Infinity;
+        this.#cancelTimer();
+        this.#cancelTimer = this.deps.clock.after(FATE_POLL_MS, () => this.#askFates());
+        return;
+      case CallStatus.DONE:
+        this.#uncertain.delete(id);
+        if (status.done) this.deps.done(flight, { ...status.done, reusable: false });
+        else {
+          this.deps.lost(
+            flight,
+            new WeftError("unavailable", "OUTCOME_FORGOTTEN", "the activation ended; its record tells how"),
+          );
+        }
+        break;
+      default:
+        this.#uncertain.delete(id);
+        this.deps.notStarted(flight, "unknown");
+    }
+    if (this.#uncertain.size === 0) this.#giveUpAtMonoMs = Infinity;
+  }
+}
+
+const NO_BYTES = new Uint8Array();
