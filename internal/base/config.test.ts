@@ -14,6 +14,7 @@ import {
   loadConfig,
   nearest,
   optional,
+  ratio,
   secret,
   text,
   variableOf,
@@ -111,6 +112,14 @@ describe("settings", () => {
     ["400", 400],
   ])("read %s as a duration", (given, ms) => {
     expect(loadConfig(schema, inputs({ argv: ["--heartbeat-ms", given] })).config.heartbeatMs).toBe(ms);
+  });
+
+  it("read a share between 0 and 1 and nothing else", () => {
+    const share = (given: string): number =>
+      loadConfig({ share: ratio("share", 0) }, inputs({ argv: ["--share", given] })).config.share;
+    expect([share("0"), share("0.25"), share(".5"), share("1")]).toEqual([0, 0.25, 0.5, 1]);
+    expect(() => share("1.01")).toThrow('--share is a number from 0 to 1, not "1.01"');
+    expect(() => share("half")).toThrow("is a number from 0 to 1");
   });
 
   it("read switches with and without a value and their opposite", () => {

@@ -6,9 +6,9 @@ import { z } from "zod";
 
 import { WeftError, type FieldViolation } from "./errors.js";
 
-export type SettingKind = "text" | "secret" | "integer" | "duration" | "boolean" | "list" | "choice";
+export type SettingKind = "text" | "secret" | "integer" | "ratio" | "duration" | "boolean" | "list" | "choice";
 
-/** One setting. Made by `text`, `secret`, `integer`, `durationMs`, `boolean`, `list`, `choice` and `optional`. */
+/** One setting. Made by `text`, `secret`, `integer`, `ratio`, `durationMs`, `boolean`, `list`, `choice` and `optional`. */
 export interface Setting<T> {
   readonly kind: SettingKind;
   /** What it is for, for the help and the page. */
@@ -62,6 +62,23 @@ export function integer(help: string, options: IntegerOptions = {}): Setting<num
     )
     .refine((n) => Number.isInteger(n) && n >= min && n <= max, `is ${limits}`);
   return setting("integer", help, "<n>", parse, options.default);
+}
+
+/** A share, from 0 to 1. */
+export function ratio(help: string, fallback?: number): Setting<number> {
+  const parse = z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d*\.?\d+$/)
+          .transform(Number),
+      ],
+      { error: "is a number from 0 to 1" },
+    )
+    .refine((n) => n >= 0 && n <= 1, "is a number from 0 to 1");
+  return setting("ratio", help, "<0..1>", parse, fallback);
 }
 
 export interface DurationOptions {
