@@ -32,7 +32,8 @@ export class Scope {
       } catch (thrown) {
         errors.push(toWeftError(thrown));
       }
-      this.#closers.pop();
+      // By itself and not from the end: something may have been opened while it closed.
+      this.#closers.splice(this.#closers.indexOf(last), 1);
     }
   }
 }
