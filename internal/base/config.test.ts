@@ -215,7 +215,7 @@ describe("settings", () => {
     expect(table).toMatch(/--postgres-url <secret> +WEFT_POSTGRES_URL +where activations live \(required\)/);
     expect(table).toMatch(/--driver process\|docker +WEFT_DRIVER/);
     expect(configMarkdown(schema)).toContain(
-      "| driver | `--driver` | `WEFT_DRIVER` | process\\|docker | `process` | how sandboxes are made |",
+      "| driver | `--driver` | `WEFT_DRIVER` | `process\\|docker` | `process` | how sandboxes are made |",
     );
   });
 });

@@ -245,7 +245,7 @@ export function configMarkdown(schema: Schema): string {
     ...Object.entries(schema).map(([key, one]) => {
       const fallback =
         one.default !== undefined ? `\`${showValue(one, one.default)}\`` : one.optional ? "not set" : "required";
-      const shape = one.kind === "boolean" ? "true, false" : one.shape;
+      const shape = one.kind === "boolean" ? "`true`, `false`" : `\`${one.shape}\``;
       return `| ${[key, `\`${flagOf(key)}\``, `\`${variableOf(key)}\``, shape, fallback, one.help].map(escape).join(" | ")} |`;
     }),
   ].join("\n");

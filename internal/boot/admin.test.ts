@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 
+import { eventually } from "../../test/harness/eventually.js";
 import { WeftError } from "../base/errors.js";
 import { silentLog } from "../base/log.js";
 import { Metrics } from "../base/metrics.js";
@@ -96,6 +97,19 @@ describe("the admin listener", () => {
     });
     await expect(second.listen("nonsense")).rejects.toThrow("is not host:port");
     await expect(second.listen("127.0.0.1:70000")).rejects.toThrow("is not host:port");
+  });
+
+  it("does not wait for an answer that never comes when it closes", async () => {
+    const admin = await listening();
+    let asked = false;
+    admin.addDebug("stuck", () => {
+      asked = true;
+      return new Promise(() => {});
+    });
+    const hanging = get(admin, "/debug").catch((thrown: unknown) => thrown);
+    await eventually(() => asked);
+    await admin.close();
+    expect(await hanging).toBeInstanceOf(Error);
   });
 
   it("answers nobody once it is closed, even who is still connected", async () => {

@@ -15,8 +15,8 @@ describe("the page of settings", () => {
     const page = configurationPage([
       { name: "invoker", summary: "Runs sandboxes.", schema: { slotLimit: integer("most slots", { default: 8 }) } },
     ]);
-    expect(page).toContain("| graceMs | `--grace-ms` | `WEFT_GRACE_MS` | <duration> | `10s` |");
+    expect(page).toContain("| graceMs | `--grace-ms` | `WEFT_GRACE_MS` | `<duration>` | `10s` |");
     expect(page.indexOf("## weft-invoker\n\nRuns sandboxes.\n")).toBeGreaterThan(page.indexOf("## Every command"));
-    expect(page).toContain("| slotLimit | `--slot-limit` | `WEFT_SLOT_LIMIT` | <n> | `8` | most slots |");
+    expect(page).toContain("| slotLimit | `--slot-limit` | `WEFT_SLOT_LIMIT` | `<n>` | `8` | most slots |");
   });
 });

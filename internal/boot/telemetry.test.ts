@@ -158,6 +158,22 @@ describe("telemetry", () => {
     expect(got[0]?.body.includes("weft-test")).toBe(true);
   });
 
+  it("passes over what is said of a span after its end, without a complaint of the SDK", async () => {
+    const { log, warnings } = remember();
+    const complaints: string[] = [];
+    const strict: Log = { ...log, debug: (message) => complaints.push(message) };
+    const telemetry = openTelemetry(
+      options({ log: strict, exporter: { export: (_, done) => done({ code: 0 }), shutdown: () => Promise.resolve() } }),
+    );
+    const span = telemetry.tracer.start("x", "");
+    span.end();
+    span.set("weft.attempt", 1);
+    span.fail(new Error("late"));
+    span.end();
+    await telemetry.close();
+    expect([warnings, complaints]).toEqual([[], []]);
+  });
+
   it("gives up on a collector that does not answer two seconds after it was told to close", async () => {
     const clock = new ManualClock();
     const { log, warnings } = remember();
