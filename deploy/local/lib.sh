@@ -10,7 +10,6 @@ SERVICES_FILE=$STATE_DIR/services.env
 MACHINE_DIR=${WEFT_MACHINE_DIR:-/var/lib/weft}
 RUN_DIR=$MACHINE_DIR/run
 LOG_DIR=$MACHINE_DIR/log
-LOCK_FILE=$MACHINE_DIR/lock
 CACHE_DIR=${WEFT_CACHE_DIR:-/var/cache/weft}
 
 ETCD_CLIENT=127.0.0.1:2379
@@ -102,12 +101,13 @@ need_root() {
   sudo -v 2>&3 || fail "sudo was refused" "run it as root, or as somebody whom sudo lets"
 }
 
-# One install or stop at a time on a machine. Daemons are started with descriptor 9 closed, or they would keep the lock.
+# lock_machine NAME: one at a time on a machine. Daemons are started with descriptor 9 closed, or they would keep the lock.
 lock_machine() {
+  local file=$RUN_DIR/$1.lock
   as_root install -d -m 0755 "$MACHINE_DIR" "$RUN_DIR" "$LOG_DIR" "$CACHE_DIR"
-  [ -e "$LOCK_FILE" ] || as_root install -m 0644 /dev/null "$LOCK_FILE"
-  exec 9<"$LOCK_FILE"
-  flock -w 600 9 || fail "another install or stop holds $LOCK_FILE for ten minutes" "see who: fuser $LOCK_FILE"
+  [ -e "$file" ] || as_root install -m 0644 /dev/null "$file"
+  exec 9<"$file"
+  flock -w 600 9 || fail "somebody else has held $file for ten minutes" "see who: fuser $file"
 }
 
 # ---- the services file ----
