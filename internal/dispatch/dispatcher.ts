@@ -461,7 +461,6 @@ export class Dispatcher {
         refuse(new WeftError("failedPrecondition", "UNKNOWN_KIND", reject.message || `no invoker runs ${state.ask.kind}`));
         return;
       case RejectReason.START_FAILED:
-      case RejectReason.DEVELOPER_ERROR:
         refuse(
           new WeftError("unavailable", "START_FAILED", reject.message || "no sandbox could be started", { retryAfterMs }),
         );

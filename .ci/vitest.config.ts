@@ -1,0 +1,44 @@
+// One project per kind of test. `unit` and `sim` need nothing but Node; the others use the services of
+// deploy/local (test/harness/services.ts says what happens without them).
+
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+/** Tests of adapters stand beside their code and talk to the real thing. */
+const adapters = ["internal/{etcd,postgres,docker,process}/**/*.test.ts"];
+
+const project = (name: string, include: string[], timeoutMs: number, more: object = {}): object => ({
+  test: {
+    name,
+    root,
+    include,
+    exclude: ["**/node_modules/**", "dist/**"],
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    ...more,
+  },
+});
+
+export default defineConfig({
+  root,
+  test: {
+    root,
+    maxWorkers: 2,
+    reporters: process.env["CI"] ? ["default"] : ["default"],
+    projects: [
+      project(
+        "unit",
+        ["{internal,cmd,runtimes,.ci}/**/*.test.ts", "test/harness/**/*.test.ts", "test/bench/**/*.test.ts"],
+        10_000,
+        {
+          exclude: ["**/node_modules/**", "dist/**", ...adapters],
+        },
+      ),
+      project("sim", ["test/sim/**/*.test.ts"], 60_000),
+      project("integration", ["test/integration/**/*.test.ts", ...adapters], 60_000),
+      project("conformance", ["test/conformance/**/*.test.ts"], 120_000, { fileParallelism: false }),
+      project("e2e", ["test/e2e/**/*.test.ts"], 240_000, { fileParallelism: false }),
+    ],
+  },
+});
