@@ -1,0 +1,114 @@
+// What the faces of a gateway share: gRPC services, OpenWhisk's REST and the built-in HTTP face all do their work
+// through this. Identity, throttles, caches and metrics are below it, so that no face can forget one.
+
+import { WeftError } from "../base/errors.js";
+import type { ActivationId } from "../base/ids.js";
+import type { ActionActivation } from "../core/activation/types.js";
+import type { NamespaceLimits } from "../core/tenancy/store.js";
+import type { UnaryMethod } from "../rpc/channel.js";
+
+/** Who a request speaks for. */
+export interface Identity {
+  /** Public part of the key. */
+  readonly uuid: string;
+  readonly subject: string;
+  /** What "_" stands for. */
+  readonly namespace: string;
+  readonly operator: boolean;
+  readonly quota: NamespaceLimits;
+  /** "uuid:key" as presented: only for actions that ask for it, never logged. */
+  readonly apiKey: string;
+}
+
+export interface RequestContext {
+  readonly identity: Identity;
+  /** Shown in records and logs; "" lets the gateway choose one. */
+  readonly transactionId: string;
+  /** W3C trace context, or "". */
+  readonly traceparent: string;
+  /** Aborted when the caller hung up. Ends the waiting, never an activation. */
+  readonly signal?: AbortSignal;
+  /** When the caller stops waiting, on the gateway's monotonic clock. */
+  readonly deadlineMonoMs?: number | undefined;
+}
+
+export interface InvokeCommand {
+  /** Namespace of the action, or "_". */
+  readonly namespace: string;
+  /** "name" or "package/name". */
+  readonly action: string;
+  /** JSON text of an object, not yet merged with defaults; empty means {}. */
+  readonly paramsJson: Uint8Array;
+  readonly blocking: boolean;
+  /** Longest wait of a blocking call, 1 to 60000; 0 means 60000. */
+  readonly waitMs: number;
+}
+
+export type InvokeAnswer =
+  /** Durable and not waited for. */
+  | { readonly kind: "accepted"; readonly activationId: ActivationId }
+  /** Blocking, and the wait ended first: the activation goes on. */
+  | { readonly kind: "running"; readonly activationId: ActivationId }
+  /** Blocking, and it ended. The record is complete but for its logs, which come with the stored one. */
+  | { readonly kind: "done"; readonly activationId: ActivationId; readonly activation: ActionActivation };
+
+export interface FireCommand {
+  /** Namespace of the trigger, or "_". */
+  readonly namespace: string;
+  readonly trigger: string;
+  /** JSON text of an object; empty means {}. */
+  readonly paramsJson: Uint8Array;
+  /** JSON text of an object for `__ow_headers`; empty for none. */
+  readonly headersJson: Uint8Array;
+}
+
+export interface FireAnswer {
+  /** undefined when no active rule is attached: nothing was stored then. */
+  readonly activationId: ActivationId | undefined;
+}
+
+export interface RawAnswer {
+  readonly message: Buffer;
+  /** Response metadata. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** An activation started and nobody can say how it ended; its record, once written, has outcome platformError. */
+export class ActivationLost extends WeftError {
+  constructor(
+    readonly activationId: ActivationId,
+    message: string,
+    cause: unknown,
+  ) {
+    super("unavailable", "OUTCOME_UNKNOWN", message, { cause });
+  }
+}
+
+/** Every method throws WeftError: unavailable when no controller can be reached, throttled with retryAfterMs. */
+export interface NativeApi {
+  /**
+   * Who an Authorization header (`Basic base64(uuid:key)` or `Bearer uuid:key`) speaks for.
+   * @throws unauthenticated when it is missing, malformed or wrong
+   */
+  identify(authorization: string | undefined): Promise<Identity>;
+
+  /** A public rpc that a controller serves (not InvokeService), with messages. Not throttled. */
+  call<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, context: RequestContext): Promise<Res>;
+
+  /**
+   * Any public unary rpc, InvokeService included, as bytes: for transcoders.
+   * @param path "/package.Service/Method"
+   * @throws notFound NO_SUCH_RPC when it is not a public unary rpc
+   */
+  callRaw(path: string, request: Buffer, context: RequestContext): Promise<RawAnswer>;
+
+  /**
+   * Runs an action. Outcomes of user code are answers.
+   * @throws invalidArgument, notFound, permissionDenied, throttled, failedPrecondition; unavailable when it did not
+   * start; ActivationLost
+   */
+  invoke(command: InvokeCommand, context: RequestContext): Promise<InvokeAnswer>;
+
+  /** Fires a trigger. @throws as invoke */
+  fire(command: FireCommand, context: RequestContext): Promise<FireAnswer>;
+}
