@@ -4,6 +4,22 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+// vitest 5 prints failures with it, and Node 20 does not have it: without this a red run says nothing but "TypeError".
+(Map as { groupBy?: unknown }).groupBy ??= <T, K>(
+  items: Iterable<T>,
+  keyOf: (item: T, index: number) => K,
+): Map<K, T[]> => {
+  const groups = new Map<K, T[]>();
+  let index = 0;
+  for (const item of items) {
+    const key = keyOf(item, index++);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+};
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** Tests of adapters stand beside their code and talk to the real thing. */
 const adapters = ["internal/{etcd,postgres,docker,process}/**/*.test.ts"];

@@ -141,7 +141,7 @@ export function choice<const V extends string>(help: string, values: readonly V[
 
 /** The same setting, which may be left out: then its value is undefined. */
 export function optional<T>(inner: Setting<T>): Setting<T | undefined> {
-  return { ...inner, parse: inner.parse as z.ZodType<T | undefined>, optional: true };
+  return { ...inner, parse: inner.parse, optional: true };
 }
 
 /** Where a value came from. */
@@ -447,7 +447,7 @@ function showValue(one: Setting<unknown>, value: unknown): string {
   if (value === undefined) return "not set";
   if (one.kind === "secret") return "(secret)";
   if (one.kind === "duration") return formatMs(value as number);
-  return Array.isArray(value) ? value.join(",") : String(value);
+  return Array.isArray(value) ? value.join(",") : `${value as string | number | boolean}`;
 }
 
 function defaultNote(one: Setting<unknown>): string {

@@ -30,7 +30,11 @@ export class FrameParser {
         this.#headerBytes = 0;
         const size = this.#header.readUInt32BE(0);
         if (size > FRAME_BYTES_MAX) {
-          throw new WeftError("invalidArgument", "FRAME_TOO_LARGE", `a frame of ${size} bytes exceeds ${FRAME_BYTES_MAX}`);
+          throw new WeftError(
+            "invalidArgument",
+            "FRAME_TOO_LARGE",
+            `a frame of ${size} bytes exceeds ${FRAME_BYTES_MAX}`,
+          );
         }
         if (chunk.length - at >= size) {
           this.onFrame(chunk.subarray(at, at + size));

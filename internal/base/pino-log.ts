@@ -146,7 +146,7 @@ function plainObject(value: object, depth: number, above: readonly object[]): un
   if (depth >= DEPTH_MAX) return Array.isArray(value) ? `(${value.length} items)` : "(object)";
 
   const path = [...above, value];
-  if (value instanceof Map) return plainObject(Object.fromEntries(value), depth, path);
+  if (value instanceof Map) return plainObject(Object.fromEntries(value as Map<string, unknown>), depth, path);
   if (Array.isArray(value) || value instanceof Set) {
     const items = [...(value as Iterable<unknown>)];
     const kept = items.slice(0, ENTRIES_MAX).map((item) => plainValue(item, depth + 1, path));
@@ -214,7 +214,7 @@ function prettyTo(sink: LogDestination, colour: boolean): LogDestination {
   return {
     write(line) {
       const { ts, level, msg, component, role, id, ...fields } = JSON.parse(line) as Record<string, unknown>;
-      const who = [role ?? component, id].filter((part) => part !== undefined).join("/");
+      const who = ([role ?? component, id] as (string | undefined)[]).filter((part) => part !== undefined).join("/");
       const levelName = String(level);
       const values = Object.entries(fields).map(
         ([name, value]) =>

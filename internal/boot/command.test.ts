@@ -76,7 +76,7 @@ function world(over: Partial<ProcessEdge> = {}): World {
 const said = (w: World, msg: string): Record<string, unknown> | undefined =>
   w.logged.find((line) => line["msg"] === msg);
 
-type Main<S extends Schema = Record<never, never>> = (context: CommandContext<S>) => Promise<CommandResult>;
+type Main = (context: CommandContext<Schema>) => Promise<CommandResult>;
 const run = (w: World, main: Main): Promise<number> => runCommandAt(w.edge, "gateway", {}, main);
 
 /** Runs until it is ready; what it returns is the exit code to come. */
