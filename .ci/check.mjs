@@ -16,8 +16,8 @@ const checks = [
   [
     "proto format",
     bin("buf"),
-    ["format", "--diff", "--exit-code", "proto/weft"],
-    "node_modules/.bin/buf format -w proto/weft",
+    ["format", "--diff", "--exit-code", "--path", "proto/weft"],
+    "node_modules/.bin/buf format -w --path proto/weft",
   ],
   [
     "proto breaking",
