@@ -30,11 +30,19 @@ export interface RawOutput {
  * one encoded ToSandbox (out) or FromSandbox (in).
  */
 export interface SandboxProcess {
-  /** Ends when the runtime's connection ends. Its Hello was read by the driver. */
+  /**
+   * Ends when the runtime's connection ends; the driver then ends the sandbox. Its Hello was read by the driver; nothing
+   * else is said before Init, so `onMessage` may be set any time before that is sent.
+   */
   readonly link: MessageLink;
+  /** The exact version of the language inside, from its Hello. */
+  readonly languageVersion: string;
   /** Resolves when it ended by itself or was stopped. Never rejects. */
   readonly exited: Promise<SandboxExit>;
-  /** Called for raw output; set it before the first run. Bounded: the driver drops what nobody takes. */
+  /**
+   * Called for raw output; set it before the first run. What nobody takes is dropped, and more than
+   * RAW_OUTPUT_BYTES_PER_SECOND_MAX makes the writer wait.
+   */
   onRawOutput: (output: RawOutput) => void;
   /** Stops all its processes without ending them. May be repeated. */
   freeze(): Promise<void>;
@@ -44,18 +52,27 @@ export interface SandboxProcess {
   destroy(): Promise<void>;
 }
 
+/**
+ * How firmly a limit holds. "exact": the kernel refuses what is above it. "watched": the driver looks every so often and
+ * ends a sandbox that is above it, which may be too late for the machine. "none": nobody looks.
+ */
+export type Enforcement = "exact" | "watched" | "none";
+
 /** What a driver can do; shown to people, and decided by. */
 export interface DriverAbilities {
   readonly name: "docker" | "process";
   /** True when code inside cannot reach the host, the network's control ports or other sandboxes. */
   readonly isolation: boolean;
-  readonly memoryLimit: boolean;
-  readonly pidsLimit: boolean;
+  readonly memoryLimit: Enforcement;
+  readonly pidsLimit: Enforcement;
   readonly freeze: boolean;
+  /** What is not held, one sentence each, for people. Empty when everything is. */
+  readonly caveats: readonly string[];
 }
 
 /** Makes sandboxes. Implemented by internal/docker and internal/process; both pass sandboxDriverSuite. */
 export interface SandboxDriver {
+  /** Complete once `kinds` has resolved for the first time: some of it is found out by trying. */
   readonly abilities: DriverAbilities;
   /** Kinds it can make, given the images or interpreters found. */
   kinds(): Promise<readonly string[]>;
@@ -65,7 +82,8 @@ export interface SandboxDriver {
    * runtime does not say hello within `timeoutMs`, canceled when the signal aborts. Nothing is left behind then.
    */
   create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess>;
-  /** Removes what an earlier life of this invoker (same id) left behind. @returns how many */
+  /** Removes what earlier lives of this invoker (same id) left behind; call it before the first `create`. @returns how many */
   cleanUp(): Promise<number>;
+  /** Destroys every sandbox and removes what the driver keeps on disk. May be repeated. */
   close(): Promise<void>;
 }
