@@ -7,8 +7,13 @@ export type Branded<Name extends string> = string & { readonly __brand: Name };
 /** 32 lower-case hex characters: 16 bytes on the wire. */
 export type ActivationId = Branded<"ActivationId">;
 
-export function newActivationId(random: Random): ActivationId {
-  return bytesToHex(random.bytes(16)) as ActivationId;
+/**
+ * An id that sorts by when it was made: 6 bytes of milliseconds since 1970, then 10 random bytes. The store keeps records
+ * in a partition per day and finds an id's day in the id itself, so that an id is unique over all of them.
+ * @param wallMs when the activation was accepted
+ */
+export function newActivationId(random: Random, wallMs: number): ActivationId {
+  return (Math.floor(wallMs).toString(16).padStart(12, "0") + bytesToHex(random.bytes(10))) as ActivationId;
 }
 
 /** @throws invalidArgument when it is not 32 hex characters */

@@ -55,14 +55,23 @@ describe("a back-off", () => {
 describe("ids", () => {
   it("are hex of the length that the wire wants, and differ", () => {
     const random = seededRandom(1);
-    const ids = Array.from({ length: 1_000 }, () => newActivationId(random));
+    const ids = Array.from({ length: 1_000 }, () => newActivationId(random, Date.UTC(2026, 0, 1)));
     expect(new Set(ids).size).toBe(1_000);
     expect(ids.every((id) => /^[0-9a-f]{32}$/.test(id))).toBe(true);
     expect(newBootId(random)).toMatch(/^[0-9a-f]{16}$/);
   });
 
+  it("sort by when they were made", () => {
+    const random = seededRandom(3);
+    const ids = [1, 999, Date.UTC(2026, 0, 1), Date.UTC(2026, 0, 2), Date.UTC(9000, 0, 1)].map((wallMs) =>
+      newActivationId(random, wallMs),
+    );
+    expect([...ids].sort()).toEqual(ids);
+    expect(Number.parseInt((ids[2] ?? "").slice(0, 12), 16)).toBe(Date.UTC(2026, 0, 1));
+  });
+
   it("are read in either case and kept in lower case", () => {
-    const id = newActivationId(seededRandom(2));
+    const id = newActivationId(seededRandom(2), Date.UTC(2026, 0, 1));
     expect(parseActivationId(id.toUpperCase())).toBe(id);
   });
 
