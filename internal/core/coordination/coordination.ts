@@ -37,24 +37,35 @@ export interface ShardOwnership {
 }
 
 export interface MemberListener {
-  /** The complete list; called once at the start and after each change or reconnection. */
+  /**
+   * The complete list, in no order; called once at the start and after each change or reconnection. While the store
+   * cannot be reached nothing is told: the last list stays the best knowledge. Changes may be told of together.
+   */
   members(all: readonly Member[]): void;
 }
 
 export interface Coordination {
-  /** Registers this process under a lease of `ttlMs` and keeps it alive. @throws unavailable */
+  /**
+   * Registers this process under a lease of `ttlMs` and keeps it alive. What an earlier life of the same member left is
+   * ended at once, its shards included. A process that joins again, after it lost its lease, does not push out another
+   * one that has taken its id meanwhile.
+   * @throws unavailable
+   * @throws conflict (MEMBER_REPLACED) when it joins again and another process lives under its id
+   */
   join(member: Member, ttlMs: number): Promise<Membership>;
   /** Tells of members until the signal aborts. Never rejects; reconnects by itself and lists anew. */
   watchMembers(listener: MemberListener, signal: AbortSignal): void;
   /** All members now. @throws unavailable */
   listMembers(): Promise<readonly Member[]>;
   /**
-   * Takes the shards that nobody owns, tied to the membership's lease.
-   * @returns those taken now; owned ones of others are left out. May be repeated. @throws unavailable
+   * Takes the shards that nobody owns, tied to the membership's lease: they are free again when it leaves or is lost.
+   * @returns those taken now; owned ones are left out. May be repeated.
+   * @throws unavailable; then some may have been taken, and the next call returns them. LEASE_LOST: join again
    */
   acquireShards(membership: Membership, owner: Member, shards: readonly number[]): Promise<readonly ShardOwnership[]>;
   /** Who owns which shard. @throws unavailable */
   shardOwners(): Promise<ReadonlyMap<number, { readonly ownerId: string; readonly epoch: number }>>;
+  /** Leaves with every membership, as far as the store can be reached, and tells listeners nothing more. */
   close(): Promise<void>;
 }
 
