@@ -170,7 +170,7 @@ describe("text that is not a JSON object", () => {
       }
     };
     for (let i = 0; i < 3_000; i++) {
-      const chars = [...whole];
+      const chars = whole.split("");
       for (let n = 0; n <= i % 3; n++) {
         const at = Math.floor(random.next() * chars.length);
         const other = chars[Math.floor(random.next() * chars.length)] ?? "";
