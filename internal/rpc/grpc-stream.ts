@@ -3,7 +3,7 @@
 import type { ClientDuplexStream, ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { WeftError } from "../base/errors.js";
 import type { MessageStream } from "./link.js";
-import { fromStatus } from "./status.js";
+import { fromStatus, toStatus } from "./status.js";
 
 type Call = ServerDuplexStream<Buffer, Buffer> | ClientDuplexStream<Buffer, Buffer>;
 
@@ -13,13 +13,20 @@ export function grpcMessageStream(call: Call): MessageStream {
     onMessage: () => {},
     onDrain: () => {},
     onEnd: () => {},
+    onFinished: () => false,
     write: (message) => !over && call.write(message),
-    end() {
+    finish() {
+      call.end();
+    },
+    end(why) {
+      over = true;
       // A client's end is only half an end: nothing more is read either way, so the call is given up after what was
       // written has left.
-      over = true;
-      call.end();
-      if ("cancel" in call) setImmediate(() => call.cancel());
+      if ("cancel" in call) {
+        call.end();
+        setImmediate(() => call.cancel());
+      } else if (why) call.emit("error", toStatus(why));
+      else call.end();
     },
   };
   const finish = (why: WeftError | undefined): void => {
@@ -37,6 +44,7 @@ export function grpcMessageStream(call: Call): MessageStream {
   call.on("cancelled", () => finish(new WeftError("unavailable", "LINK_LOST", "the peer went away")));
   call.on("error", (error: Error) => finish(fromStatus(error as ServiceError)));
   call.on("end", () => {
+    if (!over && stream.onFinished()) return;
     finish(undefined);
     call.end();
   });

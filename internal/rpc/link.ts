@@ -32,13 +32,23 @@ export interface Link<In, Out> {
   onItem: (item: In) => void;
   /** Called once at the end, with the reason unless this side closed it. */
   onClosed: (why: WeftError | undefined) => void;
+  /**
+   * Called when the peer says that nothing more comes from it. Set it to go on sending until this side closes the link;
+   * without it the link ends there.
+   */
+  onFinished: (() => void) | undefined;
   /** Queues an item. @returns false when the link is over: the item is dropped. */
   send(item: Out): boolean;
   /** Bytes that the transport has not accepted yet. */
   readonly backlogBytes: number;
   readonly open: boolean;
-  /** Sends what is queued and ends the stream. May be repeated. */
-  close(): void;
+  /** Sends what is queued and says that nothing more comes. Items still arrive until the peer ends the link. */
+  finish(): void;
+  /**
+   * Sends what is queued and ends the stream. May be repeated.
+   * @param why what a serving side tells the peer as the status of the call; a dialling side just goes
+   */
+  close(why?: WeftError): void;
 }
 
 /** Items in one frame; more only delays the first of them at the other end. */
@@ -54,7 +64,12 @@ export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 export interface MessageStream {
   /** @returns false when nothing more should be written until onDrain */
   write(message: Buffer): boolean;
-  end(): void;
+  /** Ends this side's half only. */
+  finish(): void;
+  /** Ends both. */
+  end(why?: WeftError): void;
+  /** The peer ended its half. @returns true when this side goes on; otherwise the stream ends */
+  onFinished: () => boolean;
   onMessage: (message: Buffer) => void;
   onDrain: () => void;
   onEnd: (why: WeftError | undefined) => void;
@@ -66,6 +81,7 @@ const ITEMS_TAG = 0x0a; // field 1, length-delimited
 export class StreamLink<In, Out> implements Link<In, Out> {
   onItem: (item: In) => void = () => {};
   onClosed: (why: WeftError | undefined) => void = () => {};
+  onFinished: (() => void) | undefined;
 
   readonly #writer = new FastWriter();
   readonly #waiting: Buffer[] = [];
@@ -85,6 +101,11 @@ export class StreamLink<In, Out> implements Link<In, Out> {
     stream.onMessage = (message) => this.#receive(message);
     stream.onDrain = () => this.#drained();
     stream.onEnd = (why) => this.#ended(why);
+    stream.onFinished = () => {
+      if (!this.#open || !this.onFinished) return false;
+      this.onFinished();
+      return true;
+    };
   }
 
   get open(): boolean {
@@ -117,12 +138,17 @@ export class StreamLink<In, Out> implements Link<In, Out> {
     return true;
   }
 
-  close(): void {
+  finish(): void {
     if (!this.#open) return;
-    this.#blocked = false;
-    this.#flush();
+    this.#flushAll();
+    this.stream.finish();
+  }
+
+  close(why?: WeftError): void {
+    if (!this.#open) return;
+    this.#flushAll();
     this.#ended(undefined);
-    this.stream.end();
+    this.stream.end(why);
   }
 
   /** Moves the frame being built to those that wait for the transport. */
@@ -170,6 +196,13 @@ export class StreamLink<In, Out> implements Link<In, Out> {
         return;
       }
     }
+  }
+
+  /** Hands everything to the transport, which keeps what it cannot send yet: nothing follows it. */
+  #flushAll(): void {
+    if (this.#writer.length > 0) this.#cut();
+    for (const frame of this.#waiting.splice(0)) this.stream.write(frame);
+    this.#waitingBytes = 0;
   }
 
   #drained(): void {

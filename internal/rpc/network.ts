@@ -22,7 +22,7 @@ export class MemoryNetwork implements Network {
   /** @returns what stops serving; links already open go on */
   serve<Up, Down>(address: string, method: LinkMethod<Up, Down>, accept: (link: Link<Up, Down>) => void): () => void {
     const key = `${address}${method.path}`;
-    this.#servers.set(key, accept as (link: Link<unknown, unknown>) => void);
+    this.#servers.set(key, accept);
     return () => this.#servers.delete(key);
   }
 
@@ -57,6 +57,7 @@ export class MemoryNetwork implements Network {
 class MemoryLink<In, Out> implements Link<In, Out> {
   onItem: (item: In) => void = () => {};
   onClosed: (why: WeftError | undefined) => void = () => {};
+  onFinished: (() => void) | undefined;
   peer: MemoryLink<Out, In> | undefined;
   readonly backlogBytes = 0;
   #open = true;
@@ -72,11 +73,25 @@ class MemoryLink<In, Out> implements Link<In, Out> {
     return true;
   }
 
-  close(): void {
+  finish(): void {
+    const { peer } = this;
+    if (!this.#open) return;
+    queueMicrotask(() => {
+      peer?.finished();
+    });
+  }
+
+  close(why?: WeftError): void {
     const { peer } = this;
     if (!this.#open) return;
     this.end(undefined);
-    queueMicrotask(() => peer?.end(undefined));
+    queueMicrotask(() => peer?.end(why));
+  }
+
+  finished(): void {
+    if (!this.#open) return;
+    if (this.onFinished) this.onFinished();
+    else this.close();
   }
 
   deliver(item: In): void {

@@ -48,7 +48,7 @@ export class RpcServer {
     "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
     // Peers probe idle links every 3 s; without this grpc-js may call that abuse.
     "grpc.http2.min_ping_interval_without_data_ms": 1_000,
-  } as Record<string, number>);
+  });
   readonly #links = new Set<Link<unknown, unknown>>();
 
   constructor(private readonly deps: RpcServerDeps) {}
@@ -81,10 +81,14 @@ export class RpcServer {
     for (const [name, method] of Object.entries(definition)) {
       const handler = handlers[name];
       if (!handler || method.requestStream) continue;
-      served[name] = method;
+      // Decoded in the handler: what cannot be decoded is the caller's mistake, which grpc-js would call internal.
+      served[name] = { ...method, requestDeserialize: (message: Buffer): Buffer => message };
+      const decode = (message: Buffer): unknown => decoded(method.path, method.requestDeserialize, message);
       implementation[name] = method.responseStream
-        ? this.#streaming(method.path, handler as StreamHandler)
-        : this.#unary(method.path, handler as UnaryHandler);
+        ? this.#streaming(method.path, (ctx, message: Buffer, send) =>
+            (handler as StreamHandler)(ctx, decode(message) as never, send),
+          )
+        : this.#unary(method.path, (ctx, message: Buffer) => (handler as UnaryHandler)(ctx, decode(message) as never));
     }
     this.#server.addService(served, implementation as UntypedServiceImplementation);
   }
@@ -92,13 +96,7 @@ export class RpcServer {
   /** Serves one unary rpc without decoding: for proxies. */
   serveRaw(path: string, handler: (ctx: CallContext, request: Buffer) => Promise<Buffer>): void {
     const identity = (message: Buffer): Buffer => message;
-    this.#server.register(
-      path,
-      this.#unary(path, handler as unknown as UnaryHandler) as never,
-      identity,
-      identity,
-      "unary",
-    );
+    this.#server.register(path, this.#unary(path, handler) as never, identity, identity, "unary");
   }
 
   /** The server below, for reflection and health services that come as packages. */
@@ -142,13 +140,13 @@ export class RpcServer {
     }
   }
 
-  #unary(path: string, handler: UnaryHandler) {
-    return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>): void => {
+  #unary(path: string, handler: (ctx: CallContext, message: Buffer) => Promise<unknown>) {
+    return (call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>): void => {
       const startedMs = this.deps.clock.monoMs();
       const { ctx, headers } = this.#context(call, startedMs);
       const run = async (): Promise<unknown> => {
         this.#admit(call.metadata);
-        return handler(ctx, call.request as never);
+        return handler(ctx, call.request);
       };
       run().then(
         (response) => {
@@ -167,8 +165,11 @@ export class RpcServer {
     };
   }
 
-  #streaming(path: string, handler: StreamHandler) {
-    return (call: ServerWritableStream<unknown, unknown>): void => {
+  #streaming(
+    path: string,
+    handler: (ctx: CallContext, message: Buffer, send: (message: unknown) => Promise<void>) => Promise<void>,
+  ) {
+    return (call: ServerWritableStream<Buffer, unknown>): void => {
       const startedMs = this.deps.clock.monoMs();
       const { ctx } = this.#context(call, startedMs);
       const send = (message: unknown): Promise<void> => {
@@ -187,7 +188,7 @@ export class RpcServer {
       };
       const run = async (): Promise<void> => {
         this.#admit(call.metadata);
-        await handler(ctx, call.request as never, send as (message: never) => Promise<void>);
+        await handler(ctx, call.request, send);
       };
       run().then(
         () => {
@@ -209,7 +210,7 @@ export class RpcServer {
   }
 
   #context(
-    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
+    call: ServerUnaryCall<Buffer, unknown> | ServerWritableStream<Buffer, unknown>,
     nowMonoMs: number,
   ): { ctx: CallContext; headers: () => Metadata | undefined } {
     // Most calls look at neither: both are made when first asked for.
@@ -245,6 +246,17 @@ export class RpcServer {
       },
     };
     return { ctx, headers: () => outgoing };
+  }
+}
+
+/** @throws invalidArgument when the bytes are no message of the rpc */
+export function decoded<T>(path: string, decode: (message: Buffer) => T, message: Buffer): T {
+  try {
+    return decode(message);
+  } catch (thrown) {
+    throw new WeftError("invalidArgument", "MALFORMED_MESSAGE", `the message is not a request of ${path}`, {
+      cause: thrown,
+    });
   }
 }
 
