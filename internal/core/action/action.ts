@@ -1,0 +1,182 @@
+// Making and changing actions: pure, with everything that is wrong reported at once.
+
+import { invariant } from "../../base/errors.js";
+import { bytesToHex } from "../../base/ids.js";
+import type { Random } from "../../base/random.js";
+import { Violations } from "../../base/violations.js";
+import type { RuntimeManifest } from "../sandbox/manifest.js";
+import { formatActionName, parseActionName, qualifiedKey } from "../tenancy/name.js";
+import {
+  ANNOTATION_RULES,
+  firstVersion,
+  listAfter,
+  PARAMETER_RULES,
+  UpdateMask,
+  versionAfter,
+  type EntityInput,
+} from "./entity.js";
+import { checkExec, type ExecInput } from "./exec.js";
+import { checkKeyValues, mergeKeyValues } from "./key-values.js";
+import { DEFAULT_LIMITS, mergeLimits, type LimitsInput } from "./limits.js";
+import type { Draft, Revision } from "./store.js";
+import { PARAMETERS_BYTES_MAX, type Action, type Exec, type KeyValue, type Package } from "./types.js";
+
+export interface ActionInput extends EntityInput {
+  readonly exec: ExecInput | undefined;
+  readonly parameters: readonly KeyValue[];
+  readonly limits: LimitsInput | undefined;
+}
+
+export interface ActionChange extends ActionInput {
+  readonly updateFields: readonly string[];
+  readonly deleteAnnotations: readonly string[];
+}
+
+/** An action to be stored, with its code; `code` undefined keeps the stored one. */
+export interface ActionWrite<C = Uint8Array | undefined> {
+  readonly draft: Draft<Action>;
+  readonly code: C;
+}
+
+/** Annotation that names the kind: lists of actions show it, and OpenWhisk's client needs it there. */
+const EXEC = "exec";
+/** Annotation that hands the caller's key to the action; actions made by Weft do without unless they ask. */
+const PROVIDE_API_KEY = "provide-api-key";
+
+export function newRevisionId(random: Random): string {
+  return bytesToHex(random.bytes(16));
+}
+
+/** @throws invalidArgument with every field that is wrong */
+export function newAction(input: ActionInput, manifest: RuntimeManifest, revisionId: string): ActionWrite<Uint8Array> {
+  const violations = new Violations();
+  const name = violations.try(() => formatActionName(parseActionName("name", input.name)));
+  checkKeyValues("parameters", input.parameters, PARAMETER_RULES, violations);
+  checkKeyValues("annotations", input.annotations, ANNOTATION_RULES, violations);
+  const version = firstVersion(input, violations);
+  const limits = mergeLimits(DEFAULT_LIMITS, input.limits ?? {}, violations);
+  if (!input.exec) violations.add("exec", "is required");
+  const exec = input.exec && checkExec(input.exec, manifest, violations);
+  violations.check();
+  invariant(name !== undefined && exec !== undefined && input.exec !== undefined, "a missing part is a violation");
+  return {
+    draft: {
+      namespace: input.namespace,
+      name,
+      version,
+      publish: input.publish,
+      annotations: serverKept(mergeKeyValues([notProvided()], input.annotations), exec),
+      exec,
+      parameters: input.parameters,
+      limits,
+      revisionId,
+    },
+    code: input.exec.code,
+  };
+}
+
+/** @throws invalidArgument with every field that is wrong */
+export function changedAction(
+  old: Action,
+  change: ActionChange,
+  manifest: RuntimeManifest,
+  revisionId: string,
+): ActionWrite {
+  const violations = new Violations();
+  const mask = new UpdateMask(
+    change.updateFields,
+    ["exec", "parameters", "annotations", "limits", "publish", "version"],
+    violations,
+  );
+  const parameters = listAfter("parameters", old.parameters, change.parameters, PARAMETER_RULES, mask, violations);
+  const annotations = annotationsAfter(old, change, mask.has("annotations", change.annotations.length > 0), violations);
+  const version = versionAfter(old, change, mask, violations);
+  const limits =
+    mask.has("limits", change.limits !== undefined) && change.limits
+      ? mergeLimits(old.limits, change.limits, violations)
+      : old.limits;
+  if (mask.names("limits") && !change.limits) violations.add("limits", "is named in update_fields but not given");
+  if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
+  const replaced = mask.has("exec", change.exec !== undefined) ? change.exec : undefined;
+  const exec = replaced ? checkExec(replaced, manifest, violations) : old.exec;
+  if (!replaced && manifest.find(old.exec.kind)?.deprecated !== false) {
+    violations.add("exec.kind", `"${old.exec.kind}" is no longer supported; give the action code of another kind`);
+  }
+  violations.check();
+  return {
+    draft: {
+      namespace: old.namespace,
+      name: old.name,
+      version,
+      publish: mask.has("publish", change.publish) ? change.publish : old.publish,
+      annotations: serverKept(annotations, exec),
+      exec,
+      parameters,
+      limits,
+      revisionId,
+    },
+    code: replaced?.code,
+  };
+}
+
+/** What an invoker loads for an action: init parameters are the package's, overridden by the action's. */
+export function revisionOf(action: Draft<Action>, inPackage: Pick<Package, "parameters"> | undefined): Revision {
+  const merged = mergeKeyValues(inPackage?.parameters ?? [], action.parameters);
+  return {
+    revisionId: action.revisionId,
+    actionKey: qualifiedKey(action),
+    version: action.version,
+    exec: action.exec,
+    limits: action.limits,
+    initParameters: merged.filter((entry) => entry.init),
+  };
+}
+
+/** Default arguments: the package's, overridden by the action's, without those for init. */
+export function defaultsOf(action: Action, inPackage: Package | undefined): readonly KeyValue[] {
+  return mergeKeyValues(inPackage?.parameters ?? [], action.parameters).filter((entry) => !entry.init);
+}
+
+/** Init parameters as environment variables: strings as they are, null as nothing, the rest as JSON text. */
+export function initEnvironment(initParameters: readonly KeyValue[]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const { key, valueJson } of initParameters) {
+    const value: unknown = JSON.parse(valueJson);
+    // A variable ends at a null character: what could not be handed over whole is handed over up to there.
+    if (typeof value === "string") env[key] = value.split("\0", 1)[0] ?? "";
+    else env[key] = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : valueJson.trim();
+  }
+  return env;
+}
+
+function annotationsAfter(
+  old: Action,
+  change: ActionChange,
+  merge: boolean,
+  violations: Violations,
+): readonly KeyValue[] {
+  const removed = new Set(change.deleteAnnotations);
+  const kept = old.annotations.filter((entry) => !removed.has(entry.key));
+  if (!merge) return kept;
+  checkKeyValues("annotations", change.annotations, ANNOTATION_RULES, violations);
+  const merged = mergeKeyValues(kept, change.annotations);
+  // Each part was small enough, the whole may not be.
+  if (merged.length > change.annotations.length && violations.found.length === 0) {
+    const bytes = merged.reduce((sum, { key, valueJson }) => sum + Buffer.byteLength(key) + valueJson.length, 0);
+    if (bytes > PARAMETERS_BYTES_MAX) {
+      violations.addTooLarge(
+        "annotations",
+        `larger than allowed with those stored: ${bytes} > ${PARAMETERS_BYTES_MAX} bytes`,
+      );
+    }
+  }
+  return merged;
+}
+
+function serverKept(annotations: readonly KeyValue[], exec: Exec): readonly KeyValue[] {
+  return mergeKeyValues(annotations, [{ key: EXEC, valueJson: JSON.stringify(exec.kind), init: false }]);
+}
+
+function notProvided(): KeyValue {
+  return { key: PROVIDE_API_KEY, valueJson: "false", init: false };
+}

@@ -1,0 +1,69 @@
+import { isUtf8 } from "node:buffer";
+import { createHash } from "node:crypto";
+
+import type { Violations } from "../../base/violations.js";
+import type { RuntimeManifest } from "../sandbox/manifest.js";
+import { CODE_BYTES_MAX, type Exec } from "./types.js";
+import { zipProblem } from "./zip.js";
+
+/** Code as a request gives it. */
+export interface ExecInput {
+  /** Concrete, or "<family>:default". */
+  readonly kind: string;
+  readonly code: Uint8Array;
+  readonly binary: boolean;
+  /** "" for "main". */
+  readonly main: string;
+}
+
+/** Longest name of a function to call: "file.function" or a path with a class, never near this. */
+const MAIN_LENGTH_MAX = 256;
+
+/** What is stored of the code; adds what is wrong with it to the violations. */
+export function checkExec(input: ExecInput, manifest: RuntimeManifest, violations: Violations): Exec {
+  const kind = input.kind.trim().toLowerCase();
+  const runtime = manifest.resolve(kind);
+  if (kind === "") violations.add("exec.kind", `must be one of ${kindsOf(manifest)}`);
+  else if (!runtime)
+    violations.add("exec.kind", `"${kind.slice(0, 64)}" is not supported; must be one of ${kindsOf(manifest)}`);
+  else if (runtime.deprecated) {
+    violations.add("exec.kind", `"${runtime.kind}" is no longer supported; actions of it can be read and deleted`);
+  }
+  checkCode(input, violations);
+  if (input.main.length > MAIN_LENGTH_MAX) {
+    violations.add("exec.main", `longer than allowed: ${input.main.length} > ${MAIN_LENGTH_MAX} characters`);
+    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  } else if (/[\0-\x1f\x7f]/.test(input.main)) violations.add("exec.main", "must not contain control characters");
+  if (runtime?.requireMain && input.main === "") violations.add("exec.main", `is required for ${runtime.kind}`);
+  return {
+    kind: runtime?.kind ?? kind,
+    main: input.main === "" ? undefined : input.main,
+    binary: input.binary,
+    codeDigest: createHash("sha256").update(input.code).digest("hex"),
+    codeSize: input.code.length,
+  };
+}
+
+function checkCode({ code, binary }: ExecInput, violations: Violations): void {
+  if (code.length === 0) {
+    violations.add("exec.code", "must not be empty");
+    return;
+  }
+  if (code.length > CODE_BYTES_MAX) {
+    violations.addTooLarge("exec.code", `larger than allowed: ${code.length} > ${CODE_BYTES_MAX} bytes`);
+    return;
+  }
+  if (!binary) {
+    if (!isUtf8(code)) violations.add("exec.code", "must be UTF-8 text; for an archive set exec.binary");
+    return;
+  }
+  const problem = zipProblem(code);
+  if (problem !== undefined) violations.add("exec.code", problem);
+}
+
+function kindsOf(manifest: RuntimeManifest): string {
+  return manifest.kinds
+    .filter((kind) => !kind.deprecated)
+    .map((kind) => `"${kind.kind}"`)
+    .join(", ");
+}

@@ -1,0 +1,37 @@
+import type { Violations } from "../../base/violations.js";
+import { LIMIT_BOUNDS, type ActionLimits } from "./types.js";
+
+/** Limits as a request gives them: undefined is not given. */
+export type LimitsInput = { readonly [K in keyof ActionLimits]?: number | undefined };
+
+const FIELDS = {
+  timeoutMs: { field: "timeout_ms", unit: "ms" },
+  memoryMb: { field: "memory_mb", unit: "MiB" },
+  logsMb: { field: "logs_mb", unit: "MiB" },
+  concurrency: { field: "concurrency", unit: "" },
+} as const;
+
+const NAMES = ["timeoutMs", "memoryMb", "logsMb", "concurrency"] as const satisfies readonly (keyof ActionLimits)[];
+
+export const DEFAULT_LIMITS: ActionLimits = {
+  timeoutMs: LIMIT_BOUNDS.timeoutMs.default,
+  memoryMb: LIMIT_BOUNDS.memoryMb.default,
+  logsMb: LIMIT_BOUNDS.logsMb.default,
+  concurrency: LIMIT_BOUNDS.concurrency.default,
+};
+
+/** Limits field by field: what is given, else what was there. Adds what is out of bounds to the violations. */
+export function mergeLimits(base: ActionLimits, given: LimitsInput, violations: Violations): ActionLimits {
+  const merged = { ...base };
+  for (const name of NAMES) {
+    const value = given[name];
+    if (value === undefined) continue;
+    const { min, max } = LIMIT_BOUNDS[name];
+    const { field, unit } = FIELDS[name];
+    if (!Number.isInteger(value) || value < min || value > max) {
+      violations.add(`limits.${field}`, `must be between ${min} and ${max}${unit && ` ${unit}`}, not ${value}`);
+    }
+    merged[name] = value;
+  }
+  return merged;
+}

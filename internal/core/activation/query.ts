@@ -1,0 +1,50 @@
+import type { ActivationId } from "../../base/ids.js";
+import { Violations } from "../../base/violations.js";
+import {
+  isActivationPosition,
+  readPage,
+  type ActivationPosition,
+  type Page,
+  type PageRequest,
+} from "../action/page.js";
+import { formatActionName, parseActionName } from "../tenancy/name.js";
+import type { ActivationQuery } from "./store.js";
+
+export interface ActivationListInput extends PageRequest {
+  readonly namespace: string;
+  /** "" for all. */
+  readonly name: string;
+  readonly sinceWallMs: number | undefined;
+  readonly uptoWallMs: number | undefined;
+  readonly full: boolean;
+}
+
+/** The query of one page, which reads one entry more than the page holds. @throws invalidArgument with every field */
+export function activationQuery(input: ActivationListInput): {
+  readonly query: ActivationQuery;
+  readonly page: Page<ActivationPosition>;
+} {
+  const violations = new Violations();
+  const name =
+    input.name === "" ? undefined : violations.try(() => formatActionName(parseActionName("name", input.name)));
+  const { sinceWallMs, uptoWallMs } = input;
+  if (sinceWallMs !== undefined && uptoWallMs !== undefined && sinceWallMs > uptoWallMs) {
+    violations.add("since", "must not be after upto");
+  }
+  const list = ["activations", input.namespace, name, sinceWallMs, uptoWallMs];
+  const page = readPage(input, list, isActivationPosition, violations);
+  violations.check();
+  return {
+    query: {
+      namespace: input.namespace,
+      name,
+      sinceWallMs,
+      uptoWallMs,
+      full: input.full,
+      limit: page.size + 1,
+      skip: page.skip,
+      after: page.after && { startWallMs: page.after.startWallMs, id: page.after.id as ActivationId },
+    },
+    page,
+  };
+}
