@@ -13,6 +13,8 @@ export interface CallContext {
   readonly peer: string;
   /** A metadata entry of the request; undefined when absent. Binary entries (name ends in -bin) as base64. */
   header(name: string): string | undefined;
+  /** Every text entry of the request's metadata, lower-case names; values of a repeated one joined with ", ". */
+  headers(): Readonly<Record<string, string>>;
   /** Adds a metadata entry to the response. Only before the response is sent. */
   setHeader(name: string, value: string): void;
 }

@@ -57,8 +57,8 @@ const FRAME_ITEMS_MAX = 256;
 const FRAME_BYTES_MAX = 256 * 1024;
 /** What may wait for a slow peer. Credits keep real traffic far below; beyond it the peer is as good as gone. */
 export const LINK_BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
-/** Largest message on any hop: the largest payload (48 MiB of code) and its envelope, with room to grow. */
-export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+/** Largest message on any hop: 48 MiB of code as base64 in a JSON body (64 MiB) and its envelope. */
+export const MESSAGE_BYTES_MAX = 72 * 1024 * 1024;
 
 /** What a transport offers: whole messages in order, and a say in how fast. */
 export interface MessageStream {

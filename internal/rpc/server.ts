@@ -240,6 +240,7 @@ export class RpcServer {
         return call.getPeer();
       },
       header: (name) => headerOf(call.metadata, name),
+      headers: () => headersOf(call.metadata),
       setHeader(name, value) {
         outgoing ??= new Metadata();
         outgoing.add(name, value);
@@ -264,4 +265,12 @@ function headerOf(metadata: Metadata, name: string): string | undefined {
   const value = metadata.get(name)[0];
   if (value === undefined) return undefined;
   return typeof value === "string" ? value : value.toString("base64");
+}
+
+function headersOf(metadata: Metadata): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of Object.keys(metadata.getMap())) {
+    if (!name.endsWith("-bin")) headers[name] = metadata.get(name).join(", ");
+  }
+  return headers;
 }
