@@ -25,7 +25,7 @@ export interface Membership {
   held(): boolean;
   /** Aborted when the lease is lost for good; the process should join again. */
   readonly lost: AbortSignal;
-  /** Removes the member at once. May be repeated. */
+  /** Removes the member at once; when the store cannot be reached, when its lease runs out. May be repeated. */
   leave(): Promise<void>;
 }
 
