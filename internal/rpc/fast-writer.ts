@@ -29,6 +29,13 @@ export class FastWriter {
     return taken;
   }
 
+  /** The same as a copy, for small messages: the writer keeps its buffer. */
+  takeCopy(): Buffer {
+    const copy = Buffer.from(this.#buffer.subarray(0, this.#length));
+    this.#length = 0;
+    return copy;
+  }
+
   finish(): Buffer {
     return this.take();
   }
