@@ -15,7 +15,7 @@ import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { Coordination, Member } from "../core/coordination/coordination.js";
 import { ActionQueue, type FreeDecision } from "../core/dispatch/action-queue.js";
-import type { ActionAsk, DispatchCall } from "../core/dispatch/call.js";
+import type { ActionAsk, Destination, DispatchCall } from "../core/dispatch/call.js";
 import {
   RejectReason,
   ReturnReason,
@@ -31,7 +31,9 @@ import type { Link } from "../rpc/link.js";
 import type { Network } from "../rpc/network.js";
 import { HeldSlot, heldSlotOf } from "./held-slot.js";
 import { doneOfWire } from "./wire.js";
-import { WorkPeer, type Flight } from "./work-peer.js";
+import { WorkPeer, type Fate, type Flight } from "./work-peer.js";
+
+export type { Fate } from "./work-peer.js";
 
 /** Surplus is trimmed and expired items are refused this often. */
 const TICK_MS = 20;
@@ -79,6 +81,7 @@ export class Dispatcher {
   #scheduler: { readonly member: Member; readonly link: Link<LeaseResponseItem, LeaseRequestItem> } | undefined;
   #welcomed = false;
   #schedulers: readonly Member[] = [];
+  #invokers: readonly Member[] = [];
   #avoidScheduler = "";
   #request = 0;
   #heartbeatMs = 500;
@@ -94,11 +97,7 @@ export class Dispatcher {
   start(): void {
     const watching = new AbortController();
     this.deps.coordination.watchMembers({ members: (all) => this.#members(all) }, watching.signal);
-    this.#stops = [
-      () => watching.abort(),
-      every(this.deps.clock, TICK_MS, () => this.#tick()),
-      this.#heartbeats(),
-    ];
+    this.#stops = [() => watching.abort(), every(this.deps.clock, TICK_MS, () => this.#tick()), this.#heartbeats()];
   }
 
   /** Gets a call run (P1). Never throws. */
@@ -118,6 +117,18 @@ export class Dispatcher {
   /** Asks to stop a call that runs. Its answer is still its completion. */
   cancel(activationId: string, reason: string): void {
     for (const peer of this.#peers.values()) peer.cancel(activationId, reason);
+  }
+
+  /**
+   * Asks an invoker what became of an activation that another life of this process, or another process, sent it.
+   * @throws unavailable when that life of the invoker is over or does not answer
+   */
+  async askFate(to: Destination, activationId: Uint8Array): Promise<Fate> {
+    const known = this.#peers.get(to.invokerBootId);
+    if (known) return known.ask(activationId);
+    const member = this.#invokers.find((m) => m.bootId === to.invokerBootId);
+    if (!member) throw new WeftError("unavailable", "INVOKER_GONE", `invoker ${to.invokerId} left or was restarted`);
+    return this.#peer(member.id, member.bootId, member.address).ask(activationId);
   }
 
   /** Numbers for status pages. */
@@ -296,9 +307,13 @@ export class Dispatcher {
   // ---- invokers ----
 
   #peerOf(slot: HeldSlot): WorkPeer {
-    let peer = this.#peers.get(slot.invokerBootId);
+    return this.#peers.get(slot.invokerBootId) ?? this.#peer(slot.invokerId, slot.invokerBootId, slot.invokerAddress);
+  }
+
+  #peer(invokerId: string, bootId: string, address: string): WorkPeer {
+    let peer = this.#peers.get(bootId);
     if (!peer) {
-      peer = new WorkPeer(slot.invokerId, slot.invokerBootId, slot.invokerAddress, {
+      peer = new WorkPeer(invokerId, bootId, address, {
         dispatcherId: this.deps.id,
         bootId: this.deps.bootId,
         network: this.deps.network,
@@ -311,7 +326,7 @@ export class Dispatcher {
         slotsGone: (from, sandboxes) => this.#sandboxesGone(from, sandboxes),
         unusable: (from) => this.#voidInvoker(from),
       });
-      this.#peers.set(slot.invokerBootId, peer);
+      this.#peers.set(bootId, peer);
       peer.connect();
     }
     return peer;
@@ -349,7 +364,8 @@ export class Dispatcher {
 
   #members(all: readonly Member[]): void {
     this.#schedulers = all.filter((m) => m.role === "scheduler").sort((a, b) => (a.id < b.id ? -1 : 1));
-    const invokers = new Set(all.filter((m) => m.role === "invoker").map((m) => m.bootId));
+    this.#invokers = all.filter((m) => m.role === "invoker");
+    const invokers = new Set(this.#invokers.map((m) => m.bootId));
     for (const [bootId, peer] of this.#peers) {
       // The lease of a dead invoker ran out: nobody will tell what became of its calls.
       if (!invokers.has(bootId) && peer.idle) {
@@ -458,11 +474,15 @@ export class Dispatcher {
     };
     switch (reject.reason) {
       case RejectReason.UNKNOWN_KIND:
-        refuse(new WeftError("failedPrecondition", "UNKNOWN_KIND", reject.message || `no invoker runs ${state.ask.kind}`));
+        refuse(
+          new WeftError("failedPrecondition", "UNKNOWN_KIND", reject.message || `no invoker runs ${state.ask.kind}`),
+        );
         return;
       case RejectReason.START_FAILED:
         refuse(
-          new WeftError("unavailable", "START_FAILED", reject.message || "no sandbox could be started", { retryAfterMs }),
+          new WeftError("unavailable", "START_FAILED", reject.message || "no sandbox could be started", {
+            retryAfterMs,
+          }),
         );
         return;
       case RejectReason.NOT_OWNER:

@@ -31,6 +31,23 @@ const FATE_WAIT_MS = 5_000;
 /** How often calls that still run after a break are asked about. */
 const FATE_POLL_MS = 100;
 
+/** How long an invoker may take to say what it knows of activations. */
+const ASK_WAIT_MS = 5_000;
+
+/** What an invoker knows of an activation that this dispatcher did not send, or has given up. */
+export type Fate =
+  /** Never started, and never will. */
+  | { readonly kind: "notStarted" }
+  | { readonly kind: "running" }
+  /** Ended; the record has been or will be sent. `done` is undefined when the result is no longer remembered. */
+  | { readonly kind: "done"; readonly done: Done | undefined };
+
+interface Asking {
+  readonly activationId: Uint8Array;
+  readonly told: (fate: Fate) => void;
+  readonly failed: (error: WeftError) => void;
+}
+
 export interface Flight {
   readonly call: DispatchCall;
   readonly slot: HeldSlot;
@@ -58,6 +75,8 @@ export class WorkPeer {
   /** Sent over a link that broke; their fate is asked for. By activation id, hex. */
   readonly #uncertain = new Map<string, Flight>();
   readonly #pending: Flight[] = [];
+  /** Questions about activations that are not in flight here. By activation id, hex. */
+  readonly #asking = new Map<string, Asking[]>();
   readonly #backoff: Backoff;
   #link: Link<WorkResponseItem, WorkRequestItem> | undefined;
   #welcomed = false;
@@ -82,7 +101,9 @@ export class WorkPeer {
   }
 
   get idle(): boolean {
-    return this.#flights.size === 0 && this.#uncertain.size === 0 && this.#pending.length === 0;
+    return (
+      this.#flights.size === 0 && this.#uncertain.size === 0 && this.#pending.length === 0 && this.#asking.size === 0
+    );
   }
 
   connect(): void {
@@ -129,6 +150,42 @@ export class WorkPeer {
     }
   }
 
+  /**
+   * Asks what became of an activation. To be repeated while it runs.
+   * @throws unavailable when the invoker does not answer
+   */
+  ask(activationId: Uint8Array): Promise<Fate> {
+    this.lastUsedMonoMs = this.deps.clock.monoMs();
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(new WeftError("unavailable", "INVOKER_GONE", `invoker ${this.invokerId} left`));
+        return;
+      }
+      const id = bytesToHex(activationId);
+      const cancel = this.deps.clock.after(ASK_WAIT_MS, () => {
+        const left = (this.#asking.get(id) ?? []).filter((one) => one !== asking);
+        if (left.length > 0) this.#asking.set(id, left);
+        else this.#asking.delete(id);
+        reject(new WeftError("unavailable", "NO_ANSWER", `invoker ${this.invokerId} does not answer`));
+      });
+      const asking: Asking = {
+        activationId,
+        told: (fate) => {
+          cancel();
+          resolve(fate);
+        },
+        failed: (error) => {
+          cancel();
+          reject(error);
+        },
+      };
+      this.#asking.set(id, [...(this.#asking.get(id) ?? []), asking]);
+      if (this.#welcomed)
+        this.#link?.send({ item: { $case: "statusQuery", value: { activationIds: [activationId] } } });
+      else this.connect(); // asked with the welcome
+    });
+  }
+
   /** Ends the link; whatever is in flight is lost, what is pending did not start. */
   close(why: WeftError): void {
     if (this.#closed) return;
@@ -140,6 +197,7 @@ export class WorkPeer {
     const pending = this.#pending.splice(0);
     this.#flights.clear();
     this.#uncertain.clear();
+    this.#failAsking(why);
     for (const flight of pending) this.deps.notStarted(flight, "unknown");
     for (const flight of lost) this.deps.lost(flight, why);
   }
@@ -248,6 +306,9 @@ export class WorkPeer {
       this.deps.log.info("the link to an invoker ended", { invokerId: this.invokerId, inFlight: this.#uncertain.size });
     }
     const pending = this.#pending.splice(0);
+    this.#failAsking(
+      new WeftError("unavailable", "LINK_LOST", `the link to invoker ${this.invokerId} broke`, { cause: why }),
+    );
     this.deps.unusable(this);
     for (const flight of pending) this.deps.notStarted(flight, "unknown");
     this.#retry(why);
@@ -278,13 +339,27 @@ export class WorkPeer {
   }
 
   #askFates(): void {
-    if (this.#uncertain.size === 0 || !this.#link) return;
+    if (!this.#link) return;
     const activationIds = [...this.#uncertain.values()].map((flight) => flight.call.activationId);
+    for (const [first] of this.#asking.values()) if (first) activationIds.push(first.activationId);
+    if (activationIds.length === 0) return;
     this.#link.send({ item: { $case: "statusQuery", value: { activationIds } } });
+  }
+
+  #failAsking(error: WeftError): void {
+    const all = [...this.#asking.values()].flat();
+    this.#asking.clear();
+    for (const { failed } of all) failed(error);
   }
 
   #fate(status: ActivationStatus): void {
     const id = bytesToHex(status.activationId);
+    const asking = this.#asking.get(id);
+    if (asking) {
+      this.#asking.delete(id);
+      const fate = fateOf(status);
+      for (const { told } of asking) told(fate);
+    }
     const flight = this.#uncertain.get(id);
     if (!flight) return;
     switch (status.status) {
@@ -309,6 +384,20 @@ export class WorkPeer {
         this.deps.notStarted(flight, "unknown");
     }
     if (this.#uncertain.size === 0) this.#giveUpAtMonoMs = Infinity;
+  }
+}
+
+function fateOf(status: ActivationStatus): Fate {
+  switch (status.status) {
+    case CallStatus.RUNNING:
+      return { kind: "running" };
+    case CallStatus.DONE:
+      return { kind: "done", done: status.done };
+    case CallStatus.UNKNOWN:
+      return { kind: "notStarted" };
+    default:
+      // Something of a newer invoker proves nothing.
+      return { kind: "running" };
   }
 }
 

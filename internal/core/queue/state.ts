@@ -23,7 +23,8 @@ export type RequestEvent =
 export const requestMachine = new Machine<RequestState, RequestEvent>("request", "waiting", {
   waiting: { send: "sending", record: "settled", lose: "given away" },
   sending: { mark: "started", refuse: "waiting", record: "settled", lose: "given away" },
-  started: { refuse: "waiting", end: "unsettled", record: "settled" },
+  // Sent back by one invoker, the dispatcher asks again before it sends to the next.
+  started: { mark: "started", refuse: "waiting", end: "unsettled", record: "settled", lose: "given away" },
   unsettled: { notStarted: "waiting", record: "settled" },
   settled: {},
   "given away": {},
