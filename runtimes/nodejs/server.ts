@@ -48,7 +48,7 @@ if (socketPath === undefined) {
   process.stderr.write("WEFT_SOCKET is not set: this program is started by a Weft invoker\n");
   process.exit(2);
 }
-for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR"]) delete process.env[name];
+for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "NODE_OPTIONS"]) delete process.env[name];
 mkdirSync(workDir, { recursive: true });
 
 const socket = connect(socketPath);

@@ -1,0 +1,163 @@
+import { spawn, execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+
+import { silentLog } from "../base/log.js";
+import { systemClock } from "../boot/system.js";
+import type { SandboxProcess } from "../core/sandbox/driver.js";
+import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
+import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
+import { eventually } from "../../test/harness/eventually.js";
+import { ProcessDriver, type ProcessDriverDeps } from "./process-driver.js";
+import { ProcessSandbox } from "./process-sandbox.js";
+import { PsTable, processTable } from "./process-table.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const manifest = parseManifest(readFileSync(join(root, "runtimes/manifest.json"), "utf8"));
+const scratch = mkdtempSync(join(tmpdir(), "weft-"));
+afterAll(() => {
+  rmSync(scratch, { recursive: true });
+});
+
+let lives = 0;
+function aDriver(directory: string, more: Partial<ProcessDriverDeps> = {}): ProcessDriver {
+  lives += 1;
+  return new ProcessDriver({
+    clock: systemClock,
+    log: silentLog,
+    manifest,
+    runtimesDirectory: join(root, "dist/runtimes"),
+    directory: join(scratch, directory),
+    bootId: `b${process.pid}x${lives}`,
+    path: process.env["PATH"] ?? "/usr/bin:/bin",
+    ...more,
+  });
+}
+
+function remains(directory: string): string[] {
+  const path = join(scratch, directory);
+  const left = existsSync(path) ? readdirSync(path) : [];
+  const processes = execFileSync("ps", ["-A", "-o", "pid=,stat=,args="], { encoding: "utf8" })
+    .split("\n")
+    .filter((line) => line.includes(path) && !line.includes(" ps "));
+  return [...left, ...processes];
+}
+
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+sandboxDriverSuite("ProcessDriver", () =>
+  Promise.resolve({
+    driver: aDriver("suite"),
+    nextLife: () => aDriver("suite"),
+    withoutImages: aDriver("none", { manifest: new RuntimeManifest([]) }),
+    remains: () => Promise.resolve(remains("suite")),
+    runs: async (sandbox: SandboxProcess) => {
+      if (!(sandbox instanceof ProcessSandbox)) throw new Error("a sandbox of another driver");
+      const { pid } = sandbox;
+      const before = cpuTicks(pid);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return cpuTicks(pid) !== before;
+    },
+  }),
+);
+
+describe("a process driver", () => {
+  it("works without /proc, with what ps tells", async () => {
+    const driver = aDriver("ps", { table: new PsTable() });
+    const { sandbox, peer } = await loaded(
+      driver,
+      `function main() { const all = []; return new Promise(() => setInterval(() => all.push(Buffer.alloc(8 << 20, 1)), 50)); }`,
+      { memoryMb: 128 },
+    );
+    await expect(peer.run()).rejects.toThrow("connection ended");
+    expect(await sandbox.exited).toEqual({ kind: "outOfMemory", limitMb: 128 });
+    expect(driver.abilities.caveats.join()).toContain("leave the session");
+    await driver.close();
+  });
+
+  it("takes its sandboxes with it when it is killed, even those whose code never lets go", async () => {
+    const directory = join(scratch, "killed");
+    const script = `
+      import { readFileSync } from "node:fs";
+      const at = (path) => import(new URL(path, "file://${root}dist/").href);
+      const { ProcessDriver } = await at("internal/process/process-driver.js");
+      const { systemClock } = await at("internal/boot/system.js");
+      const { silentLog } = await at("internal/base/log.js");
+      const { parseManifest } = await at("internal/core/sandbox/manifest.js");
+      const { ToSandbox } = await at("internal/gen/weft/runtime/v1/sandbox.pb.js");
+      const driver = new ProcessDriver({
+        clock: systemClock, log: silentLog, bootId: "first", directory: ${JSON.stringify(directory)},
+        manifest: parseManifest(readFileSync("${root}runtimes/manifest.json", "utf8")),
+        runtimesDirectory: "${root}dist/runtimes", path: process.env.PATH,
+      });
+      const never = new AbortController().signal;
+      for (const sandbox of [1, 2]) {
+        const made = await driver.create({ sandbox, kind: "nodejs:20", memoryMb: 256, pidsMax: 64, env: {} }, 20000, never);
+        const code = Buffer.from(sandbox === 1 ? "for (;;);" : "");
+        const value = { actionName: "a", main: "", code, binary: false, env: {}, concurrency: 1, logLimitBytes: 0 };
+        made.link.send(ToSandbox.encode({ message: { $case: "init", value } }).finish());
+        console.log(made.pid);
+      }`;
+    const invoker = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    invoker.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    const sandboxes = await eventually(() => {
+      const pids = said.trim().split("\n").filter(Boolean).map(Number);
+      return pids.length === 2 && pids;
+    });
+    invoker.kill("SIGKILL");
+    const table = processTable();
+    await eventually(() => sandboxes.every((pid) => table.startOf(pid) === undefined));
+    const next = aDriver("killed");
+    expect(await next.cleanUp()).toBe(2); // their directories
+    await next.close();
+    expect(remains("killed")).toEqual([]);
+  });
+
+  it("leaves alone a process that only has the number of one of an earlier life", async () => {
+    const directory = join(scratch, "reused");
+    mkdirSync(join(directory, "old-1"), { recursive: true, mode: 0o700 });
+    const bystander = spawn("sleep", ["1000"], { detached: true, stdio: "ignore" });
+    writeFileSync(join(directory, "old-1", "process"), `${bystander.pid} 1`);
+    const driver = aDriver("reused");
+    expect(await driver.cleanUp()).toBe(1);
+    expect(processTable().startOf(bystander.pid ?? 0)).toBeDefined();
+    bystander.kill("SIGKILL");
+    await driver.close();
+  });
+
+  it("refuses a directory that others can reach into", async () => {
+    const directory = join(scratch, "open");
+    mkdirSync(directory);
+    chmodSync(directory, 0o755);
+    await expect(aDriver("open").create(aSpec(), 20_000, new AbortController().signal)).rejects.toMatchObject({
+      reason: "DIRECTORY_NOT_PRIVATE",
+    });
+  });
+
+  it("refuses a runtime that ends before it says hello", async () => {
+    const driver = aDriver("mute", { runtimesDirectory: scratch });
+    await expect(driver.create(aSpec(), 20_000, new AbortController().signal)).rejects.toMatchObject({
+      reason: "RUNTIME_DIED",
+    });
+    expect(remains("mute")).toEqual([]);
+    await driver.close();
+  });
+});
