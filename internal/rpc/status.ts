@@ -82,12 +82,25 @@ export function fromStatus(error: ServiceError): WeftError {
     typeof said === "string" && said in ROWS ? (said as ErrorKind) : (KIND_OF_CODE[error.code] ?? "internal");
   const bytes = metadata?.get(DETAILS)[0];
   const details = bytes instanceof Buffer ? decodeDetails(bytes) : undefined;
-  return new WeftError(kind, details?.reason ?? Code[error.code], error.details || error.message, {
+  const reason = details?.reason ?? (neverLeft(error, said) ? NOT_CONNECTED : Code[error.code]);
+  return new WeftError(kind, reason, error.details || error.message, {
     cause: error,
     ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs }),
     ...(details?.fields.length ? { fields: details.fields } : {}),
     ...(details?.fix === undefined ? {} : { fix: details.fix }),
   });
+}
+
+/** Reason of an error that proves that the peer never saw the call: it may be sent again, whatever it does. */
+export const NOT_CONNECTED = "NOT_CONNECTED";
+
+/** grpc-js says so only in words: they are those of a call that was queued for a connection that did not come about. */
+function neverLeft(error: ServiceError, said: unknown): boolean {
+  return (
+    error.code === Code.UNAVAILABLE &&
+    said === undefined &&
+    /^(No connection established|Name resolution failed|Failed to connect)/.test(error.details)
+  );
 }
 
 // google.rpc.Status { int32 code = 1; string message = 2; repeated Any details = 3 } with ErrorInfo, RetryInfo and
