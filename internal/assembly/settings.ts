@@ -1,0 +1,72 @@
+// Settings of the roles. One place, so that a setting that several commands share is said once.
+
+import { choice, durationMs, integer, list, optional, secret, text, type ConfigOf } from "../base/config.js";
+
+/** What every role but none of the tools needs. */
+export const clusterSettings = {
+  etcdEndpoints: list("etcd members, host:port, comma separated", ["127.0.0.1:2379"]),
+  etcdPrefix: text("begins every key in etcd: clusters with different prefixes do not see each other", "weft/"),
+  clusterKey: secret(
+    "secret that all roles of a cluster share; proves on every internal link that a peer belongs to it",
+  ),
+  memberTtlMs: durationMs("how long a role that has died stays a member", 10_000, { minMs: 2_000, maxMs: 120_000 }),
+};
+
+const listenAddress = text(
+  "where other roles reach this one; port 0 takes a free one, which etcd tells them",
+  "127.0.0.1:0",
+);
+
+export const postgresUrlSetting = secret(
+  "where entities, durable requests and records are: postgres://user:password@host:port/database",
+);
+
+export const gatewaySettings = {
+  ...clusterSettings,
+  grpcAddress: text("where gRPC clients reach this gateway", "127.0.0.1:3232"),
+  httpAddress: optional(text("where the built-in REST face listens; without it REST comes through Envoy only")),
+};
+
+export const controllerSettings = {
+  ...clusterSettings,
+  listenAddress,
+  postgresUrl: postgresUrlSetting,
+  postgresConnections: integer("most connections to Postgres", { default: 10, min: 2, max: 200 }),
+  bootstrapKey: optional(secret("uuid:key of an operator, ensured at start; the key is 64 letters and digits")),
+  bootstrapNamespace: text("namespace of that key, ensured at start", "guest"),
+  retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
+};
+
+export const schedulerSettings = {
+  ...clusterSettings,
+  listenAddress,
+};
+
+export const invokerSettings = {
+  ...clusterSettings,
+  listenAddress,
+  driver: choice(
+    "what makes sandboxes; process gives no isolation and is for development",
+    ["docker", "process"],
+    "docker",
+  ),
+  dockerHost: text("where the Docker engine answers: unix:///path or tcp://host:port", "unix:///var/run/docker.sock"),
+  sandboxNetwork: choice(
+    "what sandboxes reach: bridge lets them call out, none does not",
+    ["bridge", "none"],
+    "bridge",
+  ),
+  memoryMb: integer("memory for sandboxes, MiB", { default: 2_048, min: 128, max: 16_777_216 }),
+  stateDir: text("folder of the code cache and the sockets of sandboxes", "/var/lib/weft/invoker"),
+  stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
+  freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
+  idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+};
+
+export const migrateSettings = { postgresUrl: postgresUrlSetting };
+
+export type ClusterSettings = ConfigOf<typeof clusterSettings>;
+export type GatewaySettings = ConfigOf<typeof gatewaySettings>;
+export type ControllerSettings = ConfigOf<typeof controllerSettings>;
+export type SchedulerSettings = ConfigOf<typeof schedulerSettings>;
+export type InvokerSettings = ConfigOf<typeof invokerSettings>;
