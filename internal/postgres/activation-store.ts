@@ -1,0 +1,134 @@
+import { invariant, WeftError } from "../base/errors.js";
+import type { ActivationId } from "../base/ids.js";
+import type { ActivationQuery, ActivationStore, RecordedActivation } from "../core/activation/store.js";
+import type { Activation } from "../core/activation/types.js";
+import {
+  activationBytes,
+  activationColumns,
+  activationOf,
+  activationParameters,
+  byId,
+  idParameter,
+  insertActivations,
+  type ActivationRow,
+} from "./activation-columns.js";
+import { uuidArray } from "./binary-array.js";
+import type { Database, Statement, Value } from "./database.js";
+import { GroupCommit } from "./group-commit.js";
+import { dropPartitions, makePartitions, trimDefault } from "./partitions.js";
+import { collectRevisions } from "./revision-garbage.js";
+
+/** Most records of one call, and of one batch to the database: larger ones are hardly cheaper per row. */
+const BATCH_MAX = 500;
+const BATCH_BYTES_MAX = 16 * 1024 * 1024;
+const WAITING_BYTES_MAX = 128 * 1024 * 1024;
+/** One batch is encoded while the other commits. */
+const LANES = 2;
+/** Rows per statement when the default partition is trimmed: short transactions. */
+const TRIM_ROWS = 10_000;
+
+export class PostgresActivationStore implements ActivationStore {
+  readonly #records: GroupCommit<readonly RecordedActivation[], undefined>;
+
+  constructor(private readonly database: Database) {
+    this.#records = new GroupCommit({
+      name: "activation records",
+      commit: (batches) => this.#record(batches),
+      lanes: LANES,
+      rowsMax: BATCH_MAX,
+      bytesMax: BATCH_BYTES_MAX,
+      rowsOf: (batch) => batch.length,
+      bytesOf: (batch) => batch.reduce((sum, { activation }) => sum + activationBytes(activation), 0),
+      waitingBytesMax: WAITING_BYTES_MAX,
+    });
+  }
+
+  async record(batch: readonly RecordedActivation[]): Promise<void> {
+    invariant(batch.length <= BATCH_MAX, `at most ${BATCH_MAX} records at once: ${batch.length}`);
+    if (batch.length > 0) await this.#records.add(batch);
+  }
+
+  async get(namespace: string, id: ActivationId): Promise<Activation> {
+    const [row] = await this.database.rows<ActivationRow>(selectOne, [idParameter(id), namespace]);
+    if (!row) {
+      throw new WeftError("notFound", "ACTIVATION_NOT_FOUND", `no activation ${id} in namespace ${namespace}`);
+    }
+    return activationOf(row);
+  }
+
+  async list(query: ActivationQuery): Promise<readonly Activation[]> {
+    const { where, values } = conditions(query);
+    const join = query.full ? "left join activation_logs l on l.id = a.id" : "";
+    // Page first, join then: logs are read for what is shown and for nothing else.
+    const rows = await this.database.rows<ActivationRow>(
+      `select ${activationColumns(query.full)}
+       from (select * from activations a where ${where}
+             order by a.start_ms desc, a.id desc limit $${values.length + 1} offset $${values.length + 2}) a ${join}
+       order by a.start_ms desc, a.id desc`,
+      [...values, query.limit, query.skip],
+    );
+    return rows.map(activationOf);
+  }
+
+  async count(query: ActivationQuery): Promise<number> {
+    const { where, values } = conditions({ ...query, after: undefined });
+    const [row] = await this.database.rows<{ readonly total: number }>(
+      `select count(*) as total from activations a where ${where}`,
+      values,
+    );
+    return row?.total ?? 0;
+  }
+
+  async maintain(retentionDays: number): Promise<void> {
+    await this.database.transaction(makePartitions);
+    await this.database.transaction((transaction) => dropPartitions(transaction, retentionDays));
+    while ((await trimDefault(this.database, retentionDays, TRIM_ROWS)) === TRIM_ROWS);
+    while (await this.database.transaction(collectRevisions));
+  }
+
+  async #record(batches: readonly (readonly RecordedActivation[])[]): Promise<undefined[]> {
+    const first = new Map<ActivationId, Activation>();
+    const settled = new Set<ActivationId>();
+    for (const { activation, async } of batches.flat()) {
+      if (!first.has(activation.id)) first.set(activation.id, activation);
+      if (async) settled.add(activation.id);
+    }
+    const records = [...first.values()].sort(byId);
+    if (settled.size === 0) await this.database.rows(recordSync, activationParameters(records));
+    else await this.database.rows(recordAndSettle, [uuidArray([...settled].sort()), ...activationParameters(records)]);
+    return batches.map(() => undefined);
+  }
+}
+
+function conditions(query: ActivationQuery): { readonly where: string; readonly values: Value[] } {
+  const values: Value[] = [query.namespace];
+  const where = ["a.namespace = $1"];
+  const add = (value: Value): string => `$${values.push(value)}`;
+  if (query.name !== undefined) where.push(`a.name = ${add(query.name)}`);
+  if (query.sinceWallMs !== undefined) where.push(`a.start_ms >= ${add(query.sinceWallMs)}`);
+  if (query.uptoWallMs !== undefined) where.push(`a.start_ms <= ${add(query.uptoWallMs)}`);
+  if (query.after) {
+    where.push(`(a.start_ms, a.id) < (${add(query.after.startWallMs)}, ${add(query.after.id)}::uuid)`);
+  }
+  return { where: where.join(" and "), values };
+}
+
+// One statement is one transaction and one round trip.
+
+const recordSync: Statement = {
+  name: "record-sync",
+  text: `with ${insertActivations(1)} select`,
+};
+
+const recordAndSettle: Statement = {
+  name: "record-and-settle",
+  text: `with settled as (delete from queue where id = any($1::uuid[])), ${insertActivations(2)} select`,
+};
+
+const selectOne: Statement = {
+  name: "select-activation",
+  text: `
+    select ${activationColumns(true)}
+    from activations a left join activation_logs l on l.id = $1::uuid
+    where a.id = $1::uuid and a.namespace = $2`,
+};

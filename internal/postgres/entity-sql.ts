@@ -1,0 +1,274 @@
+// Entities as rows, and the statements that more than one kind of entity needs.
+
+import type { Action, Exec, KeyValue, Package, Rule, Stored, Trigger } from "../core/action/types.js";
+import type { Draft, Revision } from "../core/action/store.js";
+import { only, type Queryable, type Value } from "./database.js";
+
+export type EntityKind = "action" | "package" | "trigger" | "rule";
+
+/** What a kind of entity becomes when it is read. */
+export interface EntityOf {
+  readonly action: Action;
+  readonly package: Package;
+  readonly trigger: Trigger;
+  readonly rule: Rule;
+}
+
+export interface EntityRow {
+  readonly namespace: string;
+  readonly name: string;
+  readonly kind: EntityKind;
+  readonly revision: number;
+  readonly updated_ms: number;
+  readonly version: string;
+  readonly publish: boolean;
+  readonly annotations: string;
+  readonly parameters: string;
+  readonly package: string | null;
+  readonly runtime: string | null;
+  readonly main: string | null;
+  readonly archive: boolean | null;
+  readonly code_digest: string | null;
+  readonly code_size: number | null;
+  readonly timeout_ms: number | null;
+  readonly memory_mb: number | null;
+  readonly logs_mb: number | null;
+  readonly concurrency: number | null;
+  readonly revision_id: string | null;
+  readonly trigger_key: string | null;
+  readonly action_key: string | null;
+  /** Of rules, from the link. */
+  readonly active: boolean | null;
+}
+
+/** Columns that a writer sets, in the order of `draftValues`; the first three say which entity. */
+const WRITTEN = [
+  "namespace",
+  "name",
+  "kind",
+  "version",
+  "publish",
+  "annotations",
+  "parameters",
+  "package",
+  "runtime",
+  "main",
+  "archive",
+  "code_digest",
+  "code_size",
+  "timeout_ms",
+  "memory_mb",
+  "logs_mb",
+  "concurrency",
+  "revision_id",
+  "trigger_key",
+  "action_key",
+] as const;
+
+const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
+
+/** Whole rows, with the state of rules. */
+export const selectFrom = `
+  select ${READ}, l.active
+  from entities e left join rule_links l on e.kind = 'rule' and l.rule_namespace = e.namespace and l.rule_name = e.name`;
+
+const nowMs = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
+
+/** Inserts nothing when the name is taken. */
+export const insertEntity = `
+  insert into entities as e (${WRITTEN.join(", ")}, revision, updated_ms)
+  values (${WRITTEN.map((_, i) => `$${i + 1}`).join(", ")}, 1, ${nowMs})
+  on conflict (namespace, name) do nothing
+  returning ${READ}, null as active`;
+
+/** Updates nothing when the revision has moved on. */
+export const updateEntity = `
+  update entities e set
+    ${WRITTEN.map((name, i) => `${name} = $${i + 1}`)
+      .slice(3)
+      .join(", ")},
+    revision = revision + 1, updated_ms = ${nowMs}
+  where namespace = $1 and name = $2 and kind = $3 and revision = $${WRITTEN.length + 1}
+  returning ${READ}, null as active`;
+
+/** @returns the package in an action's name */
+export function packageOf(name: string): string | undefined {
+  const slash = name.indexOf("/");
+  return slash === -1 ? undefined : name.slice(0, slash);
+}
+
+export function draftValues(
+  kind: EntityKind,
+  draft: Draft<Stored> & {
+    readonly parameters?: readonly KeyValue[];
+    readonly exec?: Exec;
+    readonly limits?: Action["limits"];
+    readonly revisionId?: string;
+    readonly trigger?: string;
+    readonly action?: string;
+  },
+): Value[] {
+  return [
+    draft.namespace,
+    draft.name,
+    kind,
+    draft.version,
+    draft.publish,
+    keyValuesText(draft.annotations),
+    keyValuesText(draft.parameters ?? []),
+    packageOf(draft.name),
+    draft.exec?.kind,
+    draft.exec?.main,
+    draft.exec?.binary,
+    draft.exec?.codeDigest,
+    draft.exec?.codeSize,
+    draft.limits?.timeoutMs,
+    draft.limits?.memoryMb,
+    draft.limits?.logsMb,
+    draft.limits?.concurrency,
+    draft.revisionId,
+    draft.trigger,
+    draft.action,
+  ];
+}
+
+export function entityOf(row: EntityRow): EntityOf[EntityKind] {
+  const stored: Stored = {
+    namespace: row.namespace,
+    name: row.name,
+    version: row.version,
+    publish: row.publish,
+    annotations: keyValuesOf(row.annotations),
+    updatedWallMs: row.updated_ms,
+    revision: row.revision,
+  };
+  switch (row.kind) {
+    case "action":
+      return {
+        ...stored,
+        exec: execOf(row),
+        parameters: keyValuesOf(row.parameters),
+        limits: limitsOf(row),
+        revisionId: row.revision_id ?? "",
+      };
+    case "package":
+    case "trigger":
+      return { ...stored, parameters: keyValuesOf(row.parameters) };
+    case "rule":
+      return { ...stored, trigger: row.trigger_key ?? "", action: row.action_key ?? "", active: row.active ?? false };
+  }
+}
+
+type ExecColumns = Pick<EntityRow, "runtime" | "main" | "archive" | "code_digest" | "code_size">;
+type LimitColumns = Pick<EntityRow, "timeout_ms" | "memory_mb" | "logs_mb" | "concurrency">;
+
+function execOf(row: ExecColumns): Exec {
+  return {
+    kind: row.runtime ?? "",
+    main: row.main ?? undefined,
+    binary: row.archive ?? false,
+    codeDigest: row.code_digest ?? "",
+    codeSize: row.code_size ?? 0,
+  };
+}
+
+function limitsOf(row: LimitColumns): Action["limits"] {
+  return {
+    timeoutMs: row.timeout_ms ?? 0,
+    memoryMb: row.memory_mb ?? 0,
+    logsMb: row.logs_mb ?? 0,
+    concurrency: row.concurrency ?? 0,
+  };
+}
+
+/** Values are JSON text inside JSON text: every digit stays. */
+function keyValuesText(list: readonly KeyValue[]): string {
+  return JSON.stringify(list.map(({ key, valueJson, init }) => [key, valueJson, init]));
+}
+
+function keyValuesOf(text: string): KeyValue[] {
+  return (JSON.parse(text) as [string, string, boolean][]).map(([key, valueJson, init]) => ({ key, valueJson, init }));
+}
+
+// ---- revisions ----
+
+export interface RevisionRow extends ExecColumns, LimitColumns {
+  readonly revision_id: string;
+  readonly action_key: string;
+  readonly version: string;
+  readonly init_parameters: string;
+}
+
+const REVISION_COLUMNS = `revision_id, action_key, version, runtime, main, archive, code_digest, code_size, timeout_ms,
+    memory_mb, logs_mb, concurrency, init_parameters`;
+
+export function revisionOf(row: RevisionRow): Revision {
+  return {
+    revisionId: row.revision_id,
+    actionKey: row.action_key,
+    version: row.version,
+    exec: execOf(row),
+    limits: limitsOf(row),
+    initParameters: keyValuesOf(row.init_parameters),
+  };
+}
+
+export async function insertRevision(transaction: Queryable, revision: Revision): Promise<void> {
+  await transaction.rows(insertRevisionRow, [
+    revision.revisionId,
+    revision.actionKey,
+    revision.version,
+    revision.exec.kind,
+    revision.exec.main,
+    revision.exec.binary,
+    revision.exec.codeDigest,
+    revision.exec.codeSize,
+    revision.limits.timeoutMs,
+    revision.limits.memoryMb,
+    revision.limits.logsMb,
+    revision.limits.concurrency,
+    keyValuesText(revision.initParameters),
+  ]);
+}
+
+const insertRevisionRow = `
+  insert into revisions (${REVISION_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`;
+
+export const selectRevision = {
+  name: "select-revision",
+  text: `select ${REVISION_COLUMNS} from revisions where revision_id = $1`,
+};
+
+/** From here on it is kept for an hour. */
+export async function retireRevisions(transaction: Queryable, revisionIds: readonly string[]): Promise<void> {
+  await transaction.rows(
+    "update revisions set retired_at = now() where revision_id = any($1::text[]) and retired_at is null",
+    [revisionIds],
+  );
+}
+
+/** Those of all actions of a namespace. */
+export async function retireRevisionsOf(transaction: Queryable, namespace: string): Promise<void> {
+  await transaction.rows(
+    `update revisions r set retired_at = now() from entities e
+     where e.namespace = $1 and e.kind = 'action' and e.revision_id = r.revision_id and r.retired_at is null`,
+    [namespace],
+  );
+}
+
+/** The revision that an entity carries, when it is an action. */
+export async function countEntities(
+  from: Queryable,
+  namespace: string,
+  kind: EntityKind,
+  packageName: string | undefined,
+): Promise<number> {
+  const { total } = only(
+    await from.rows<{ readonly total: number }>(
+      `select count(*) as total from entities
+       where namespace = $1 and kind = $2 and ($3::text is null or package = $3)`,
+      [namespace, kind, packageName],
+    ),
+  );
+  return total;
+}

@@ -1,0 +1,12 @@
+// Every change of the schema, in order. A migration is never edited after it was merged: databases remember its text.
+
+import { initial } from "./migrations/0001-initial.js";
+
+export interface Migration {
+  /** From 1, without gaps. */
+  readonly number: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+export const migrations: readonly Migration[] = [{ number: 1, name: "initial", sql: initial }];
