@@ -21,14 +21,18 @@ import { defineConfig } from "vitest/config";
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const report = process.env["WEFT_TEST_REPORT"];
 /** Tests of adapters stand beside their code and talk to the real thing. */
 const adapters = ["internal/{etcd,postgres,docker,process}/**/*.test.ts"];
 
+let order = 0;
 const project = (name: string, include: string[], timeoutMs: number, more: object = {}): object => ({
   test: {
     name,
     root,
     include,
+    // One kind after the other: what needs the machine for itself is not measured against unit tests.
+    sequence: { groupOrder: order++ },
     exclude: ["**/node_modules/**", "dist/**"],
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
@@ -41,7 +45,8 @@ export default defineConfig({
   test: {
     root,
     maxWorkers: 2,
-    reporters: process.env["CI"] ? ["default"] : ["default"],
+    // CI counts what ran; people read the rest.
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       project(
         "unit",
