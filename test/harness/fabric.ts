@@ -28,7 +28,7 @@ export interface FabricProcess {
 }
 
 /** What `weft` was compiled to: tests of the whole fabric run what users run. */
-const CLI = fileURLToPath(new URL("../../cmd/weft/bin.mjs", import.meta.url));
+export const CLI = fileURLToPath(new URL("../../cmd/weft/bin.mjs", import.meta.url));
 
 export class Fabric {
   private constructor(
