@@ -39,6 +39,10 @@ export type { Fate } from "./work-peer.js";
 const TICK_MS = 20;
 /** Queues and links that nobody used for this long are closed. */
 const FORGET_MS = 60_000;
+/** After so long without a call an action's slots are trimmed and its averages have faded: no more ticks for it. */
+const ACTIVE_MS = 2_000;
+/** How often all queues and links are looked over for those nobody uses. */
+const SWEEP_MS = 5_000;
 /** A call that was sent back this often is refused: something is wrong that sending again does not mend. */
 const SEND_BACK_MAX = 20;
 /** While items wait and nothing happens, the wish is repeated: a scheduler may have been replaced meanwhile. */
@@ -57,9 +61,16 @@ export interface DispatcherDeps {
 
 interface Item {
   readonly call: DispatchCall;
+  readonly state: ActionState;
   readonly acceptedMonoMs: number;
   readonly expiresMonoMs: number;
   sentBack: number;
+  /** P1 */
+  completed: boolean;
+}
+
+interface ItemFlight extends Flight {
+  readonly item: Item;
 }
 
 interface ActionState {
@@ -70,13 +81,16 @@ interface ActionState {
   wishedAtMonoMs: number;
   /** Nothing is asked for before, monotonic: the scheduler said when to come back. */
   quietUntilMonoMs: number;
+  /** Looked after in every tick until then, monotonic; later only now and then. */
+  activeUntilMonoMs: number;
 }
 
 export class Dispatcher {
   readonly #actions = new Map<string, ActionState>();
   readonly #currentRevision = new Map<string, string>();
-  readonly #peers = new Map<string, WorkPeer>();
-  readonly #items = new WeakMap<DispatchCall, Item>();
+  readonly #peers = new Map<string, WorkPeer<ItemFlight>>();
+  /** Those that something happened to lately: a process knows many actions and serves few at a time. */
+  readonly #active = new Set<ActionState>();
   readonly #backoff: Backoff;
   #scheduler: { readonly member: Member; readonly link: Link<LeaseResponseItem, LeaseRequestItem> } | undefined;
   #welcomed = false;
@@ -84,6 +98,8 @@ export class Dispatcher {
   #invokers: readonly Member[] = [];
   #avoidScheduler = "";
   #request = 0;
+  #linkSequence = 0;
+  #cancelReconnect = (): void => {};
   #heartbeatMs = 500;
   #stops: (() => void)[] = [];
   #draining = false;
@@ -97,7 +113,12 @@ export class Dispatcher {
   start(): void {
     const watching = new AbortController();
     this.deps.coordination.watchMembers({ members: (all) => this.#members(all) }, watching.signal);
-    this.#stops = [() => watching.abort(), every(this.deps.clock, TICK_MS, () => this.#tick()), this.#heartbeats()];
+    this.#stops = [
+      () => watching.abort(),
+      every(this.deps.clock, TICK_MS, () => this.#tick()),
+      every(this.deps.clock, SWEEP_MS, () => this.#sweep()),
+      this.#heartbeats(),
+    ];
   }
 
   /** Gets a call run (P1). Never throws. */
@@ -107,10 +128,17 @@ export class Dispatcher {
       return;
     }
     const state = this.#stateOf(call.ask, call.shard);
-    const item: Item = { call, acceptedMonoMs: call.acceptedMonoMs, expiresMonoMs: call.expiresMonoMs, sentBack: 0 };
-    this.#items.set(call, item);
+    const item: Item = {
+      call,
+      state,
+      acceptedMonoMs: call.acceptedMonoMs,
+      expiresMonoMs: call.expiresMonoMs,
+      sentBack: 0,
+      completed: false,
+    };
+    this.#touch(state);
     const slot = state.queue.arrive(item, call.acceptedMonoMs);
-    if (slot) this.#send(state, slot, item);
+    if (slot) this.#send(slot, item);
     else this.#wish(state);
   }
 
@@ -167,10 +195,13 @@ export class Dispatcher {
     this.#closed = true;
     this.#draining = true;
     for (const stop of this.#stops) stop();
-    const why = new WeftError("unavailable", "STOPPED", "this process stopped");
+    this.#cancelReconnect();
+    const why = stopped();
     for (const state of this.#actions.values()) {
       for (const item of state.queue.takeWaiting()) this.#complete(item, { kind: "refused", error: why });
-      this.#giveBack([...state.queue.slots], ReturnReason.DRAIN);
+      const slots = [...state.queue.slots];
+      for (const slot of slots) state.queue.void(slot);
+      this.#giveBack(slots, ReturnReason.DRAIN);
     }
     for (const peer of this.#peers.values()) peer.close(why);
     this.#scheduler?.link.close();
@@ -189,6 +220,7 @@ export class Dispatcher {
       wishedShortage: 0,
       wishedAtMonoMs: -Infinity,
       quietUntilMonoMs: -Infinity,
+      activeUntilMonoMs: now,
     };
     this.#actions.set(ask.revisionId, state);
     const before = this.#currentRevision.get(ask.key);
@@ -206,18 +238,23 @@ export class Dispatcher {
     this.#giveBack(free, ReturnReason.SURPLUS);
   }
 
-  #send(state: ActionState, slot: HeldSlot, item: Item): void {
-    const { beforeSend } = item.call;
+  #send(slot: HeldSlot, item: Item): void {
+    const { call, state } = item;
+    const { beforeSend } = call;
+    const flight: ItemFlight = { call, slot, item };
     if (!beforeSend) {
-      this.#peerOf(slot).send({ call: item.call, slot });
+      this.#peerOf(slot).send(flight);
       return;
     }
     beforeSend({ invokerId: slot.invokerId, invokerBootId: slot.invokerBootId }).then(
       (wanted) => {
-        // The world changed meanwhile: the lease may be void.
-        if (!wanted) this.#free(state, slot, undefined);
-        else if (slot.gone) this.#notStarted({ call: item.call, slot }, "unknown");
-        else this.#peerOf(slot).send({ call: item.call, slot });
+        if (!wanted) {
+          item.completed = true; // P1: dropped
+          this.#free(state, slot, undefined);
+        } else if (slot.gone || this.#closed) {
+          // The world changed meanwhile.
+          this.#notStarted(flight, "unknown");
+        } else this.#peerOf(slot).send(flight);
       },
       (thrown: unknown) => {
         this.#complete(item, { kind: "refused", error: toWeftError(thrown) });
@@ -226,30 +263,26 @@ export class Dispatcher {
     );
   }
 
-  #done(flight: Flight, done: Done): void {
-    const { call, slot } = flight;
-    const state = this.#actions.get(call.ask.revisionId);
-    const item = this.#items.get(call);
+  #done({ item, slot }: ItemFlight, done: Done): void {
     // The slot first: the next item is on its way while the caller is answered.
-    if (state) {
-      if (!done.reusable) this.#voidSandbox(state, slot);
-      this.#free(state, slot, done.durationMs);
-    }
-    if (item) this.#complete(item, doneOfWire(done, slot.invokerId));
+    if (!done.reusable) this.#voidSandbox(item.state, slot);
+    this.#free(item.state, slot, done.durationMs);
+    this.#complete(item, doneOfWire(done, slot.invokerId));
   }
 
-  #notStarted(flight: Flight, reason: NackReason | "unknown"): void {
-    const { call, slot } = flight;
-    const state = this.#actions.get(call.ask.revisionId);
-    const item = this.#items.get(call);
-    if (!state || !item) return;
-    if (reason !== NackReason.OVER_CREDIT && reason !== NackReason.EXPIRED) {
-      if (!slot.gone) this.#giveBack([slot], ReturnReason.VOID);
+  #notStarted({ item, slot }: ItemFlight, reason: NackReason | "unknown"): void {
+    const { state } = item;
+    if (reason !== NackReason.OVER_CREDIT && reason !== NackReason.EXPIRED && !slot.gone) {
+      this.#giveBack([slot], ReturnReason.VOID);
       state.queue.void(slot);
     }
     this.#free(state, slot, undefined);
     if (reason === NackReason.EXPIRED) {
-      this.#complete(item, { kind: "refused", error: expired(call) });
+      this.#complete(item, { kind: "refused", error: expired(item.call) });
+      return;
+    }
+    if (this.#closed) {
+      this.#complete(item, { kind: "refused", error: stopped() });
       return;
     }
     item.sentBack += 1;
@@ -263,22 +296,19 @@ export class Dispatcher {
       return;
     }
     const next = state.queue.comeBack(item); // P2
-    if (next) this.#send(state, next, item);
+    if (next) this.#send(next, item);
     else this.#wish(state);
   }
 
-  #lost(flight: Flight, error: WeftError): void {
-    const state = this.#actions.get(flight.call.ask.revisionId);
-    const item = this.#items.get(flight.call);
-    if (state) {
-      state.queue.void(flight.slot);
-      this.#free(state, flight.slot, undefined);
-    }
-    if (item) this.#complete(item, { kind: "lost", invokerId: flight.slot.invokerId, error });
+  #lost({ item, slot }: ItemFlight, error: WeftError): void {
+    item.state.queue.void(slot);
+    this.#free(item.state, slot, undefined);
+    this.#complete(item, { kind: "lost", invokerId: slot.invokerId, error });
   }
 
   #complete(item: Item, result: Parameters<DispatchCall["complete"]>[0]): void {
-    if (!this.#items.delete(item.call)) return; // P1
+    if (item.completed) return; // P1
+    item.completed = true;
     try {
       item.call.complete(result);
     } catch (thrown) {
@@ -286,14 +316,20 @@ export class Dispatcher {
     }
   }
 
+  #touch(state: ActionState): void {
+    state.activeUntilMonoMs = this.deps.clock.monoMs() + ACTIVE_MS;
+    this.#active.add(state);
+  }
+
   #free(state: ActionState, slot: HeldSlot, serviceMs: number | undefined): void {
+    this.#touch(state);
     this.#act(state, slot, state.queue.freed(slot, serviceMs));
   }
 
   #act(state: ActionState, slot: HeldSlot, decision: FreeDecision<Item>): void {
     switch (decision.kind) {
       case "serve":
-        this.#send(state, slot, decision.item);
+        this.#send(slot, decision.item);
         return;
       case "giveBack":
         this.#giveBack([slot], state.queue.contended ? ReturnReason.CONTENDED : ReturnReason.DRAIN);
@@ -306,14 +342,14 @@ export class Dispatcher {
 
   // ---- invokers ----
 
-  #peerOf(slot: HeldSlot): WorkPeer {
+  #peerOf(slot: HeldSlot): WorkPeer<ItemFlight> {
     return this.#peers.get(slot.invokerBootId) ?? this.#peer(slot.invokerId, slot.invokerBootId, slot.invokerAddress);
   }
 
-  #peer(invokerId: string, bootId: string, address: string): WorkPeer {
+  #peer(invokerId: string, bootId: string, address: string): WorkPeer<ItemFlight> {
     let peer = this.#peers.get(bootId);
     if (!peer) {
-      peer = new WorkPeer(invokerId, bootId, address, {
+      peer = new WorkPeer<ItemFlight>(invokerId, bootId, address, {
         dispatcherId: this.deps.id,
         bootId: this.deps.bootId,
         network: this.deps.network,
@@ -332,13 +368,17 @@ export class Dispatcher {
     return peer;
   }
 
+  #closePeer(peer: WorkPeer<ItemFlight>, why: string): void {
+    peer.close(new WeftError("unavailable", "INVOKER_GONE", `invoker ${peer.invokerId} ${why}`));
+  }
+
   #voidSandbox(state: ActionState, of: HeldSlot): void {
     for (const slot of [...state.queue.slots]) {
       if (slot.sandbox === of.sandbox && slot.invokerBootId === of.invokerBootId) state.queue.void(slot);
     }
   }
 
-  #sandboxesGone(peer: WorkPeer, sandboxes: readonly number[]): void {
+  #sandboxesGone(peer: WorkPeer<ItemFlight>, sandboxes: readonly number[]): void {
     const gone = new Set(sandboxes);
     for (const state of this.#actions.values()) {
       for (const slot of [...state.queue.slots]) {
@@ -347,7 +387,9 @@ export class Dispatcher {
     }
   }
 
-  #voidInvoker(peer: WorkPeer): void {
+  #voidInvoker(peer: WorkPeer<ItemFlight>): void {
+    // One that closed takes nothing more; whoever gets a slot there dials anew.
+    if (peer.closed && this.#peers.get(peer.bootId) === peer) this.#peers.delete(peer.bootId);
     for (const state of this.#actions.values()) {
       const gone: HeldSlot[] = [];
       for (const slot of [...state.queue.slots]) {
@@ -367,12 +409,8 @@ export class Dispatcher {
     this.#invokers = all.filter((m) => m.role === "invoker");
     const invokers = new Set(this.#invokers.map((m) => m.bootId));
     for (const [bootId, peer] of this.#peers) {
-      // The lease of a dead invoker ran out: nobody will tell what became of its calls.
-      if (!invokers.has(bootId) && peer.idle) {
-        peer.close(new WeftError("unavailable", "INVOKER_GONE", `invoker ${peer.invokerId} left`));
-        this.#peers.delete(bootId);
-        this.#voidInvoker(peer);
-      }
+      // Static stability: an invoker whose link stands is used, whatever became of its place in the list.
+      if (!invokers.has(bootId) && peer.idle && !peer.serving) this.#closePeer(peer, "left");
     }
     const current = this.#scheduler?.member;
     if (current && !this.#schedulers.some((m) => m.bootId === current.bootId)) this.#scheduler?.link.close();
@@ -391,12 +429,20 @@ export class Dispatcher {
       this.#scheduler = undefined;
       this.#welcomed = false;
       for (const state of this.#actions.values()) state.queue.setContended(false);
-      if (!this.#closed) this.deps.clock.after(this.#backoff.nextMs(), () => this.#connectScheduler());
+      if (this.#closed) return;
+      this.#cancelReconnect();
+      this.#cancelReconnect = this.deps.clock.after(this.#backoff.nextMs(), () => this.#connectScheduler());
     };
+    this.#linkSequence += 1;
     link.send({
       item: {
         $case: "hello",
-        value: { dispatcherId: this.deps.id, bootId: this.deps.bootId, wireVersion: 1, linkSequence: 1 },
+        value: {
+          dispatcherId: this.deps.id,
+          bootId: this.deps.bootId,
+          wireVersion: 1,
+          linkSequence: this.#linkSequence,
+        },
       },
     });
     const leases: Lease[] = [];
@@ -445,6 +491,7 @@ export class Dispatcher {
       return;
     }
     state.wishedShortage = Math.max(0, state.wishedShortage - 1);
+    this.#touch(state);
     this.#peerOf(slot);
     this.#act(state, slot, state.queue.granted(slot));
   }
@@ -530,23 +577,42 @@ export class Dispatcher {
 
   #tick(): void {
     const now = this.deps.clock.monoMs();
-    for (const [revisionId, state] of this.#actions) {
+    for (const state of this.#active) {
       const { queue } = state;
       const { surplus, expired: late } = queue.tick(now);
       this.#giveBack(surplus, ReturnReason.SURPLUS);
       for (const item of late) this.#complete(item, { kind: "refused", error: expired(item.call) });
       if (queue.waitingCount > 0) this.#wish(state);
-      else if (state.wishedShortage > 0) {
-        // Served otherwise meanwhile: tell the owner, lest it starts sandboxes for nobody.
-        state.wishedAtMonoMs = -Infinity;
-        state.wishedShortage = -1;
-        this.#wish(state);
-        state.wishedShortage = 0;
-      }
+      else if (state.wishedShortage > 0) this.#withdraw(state);
+      if (now > state.activeUntilMonoMs && queue.inFlight === 0 && queue.waitingCount === 0) this.#active.delete(state);
+    }
+  }
+
+  /** Served otherwise meanwhile: the owner is told, lest it starts sandboxes for nobody. */
+  #withdraw(state: ActionState): void {
+    state.wishedAtMonoMs = -Infinity;
+    state.wishedShortage = -1;
+    this.#wish(state);
+    state.wishedShortage = 0;
+  }
+
+  /** Forgets what nobody used for a while. */
+  #sweep(): void {
+    const now = this.deps.clock.monoMs();
+    const leased = new Set<string>();
+    for (const [revisionId, state] of this.#actions) {
+      const { queue, ask } = state;
+      for (const slot of queue.slots) leased.add(slot.invokerBootId);
       if (queue.empty && now - queue.lastUsedMonoMs > FORGET_MS) {
         this.#actions.delete(revisionId);
-        if (this.#currentRevision.get(state.ask.key) === revisionId) this.#currentRevision.delete(state.ask.key);
+        this.#active.delete(state);
+        if (this.#currentRevision.get(ask.key) === revisionId) this.#currentRevision.delete(ask.key);
       }
+    }
+    for (const [bootId, peer] of this.#peers) {
+      // A link with leases stays: its end would free them.
+      if (peer.idle && !leased.has(bootId) && now - peer.lastUsedMonoMs > FORGET_MS)
+        this.#closePeer(peer, "is not used");
     }
   }
 
@@ -572,6 +638,10 @@ export class Dispatcher {
     beat();
     return () => cancel();
   }
+}
+
+function stopped(): WeftError {
+  return new WeftError("unavailable", "STOPPED", "this process stopped");
 }
 
 function expired(call: DispatchCall): WeftError {

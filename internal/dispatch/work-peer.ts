@@ -2,12 +2,15 @@
 //
 //   W1. Every call handed to send() is answered exactly once: done, nack, or, when the link breaks, by the fate that
 //       the invoker tells over a new link ("unknown" proves it did not start), or as lost when nobody can tell.
-//   W2. Calls and bytes in flight stay below the invoker's credits; what is above waits here.
+//   W2. Calls and bytes in flight stay below the invoker's credits; what is above waits here, in order. A call that is
+//       larger than all credits goes alone.
+//   W3. A peer that is closed takes nothing: what is handed to it has not started. Before any call is answered because
+//       of a broken or closed link, `unusable` is told, so that nobody sends the call here again.
 
 import { Backoff } from "../base/backoff.js";
 import type { Clock } from "../base/clock.js";
 import { WeftError } from "../base/errors.js";
-import { bytesToHex } from "../base/ids.js";
+import { bytesToHex, hexToBytes } from "../base/ids.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { DispatchCall } from "../core/dispatch/call.js";
@@ -48,33 +51,34 @@ interface Asking {
   readonly failed: (error: WeftError) => void;
 }
 
+/** A call and the slot it goes to; whoever dispatches adds what it needs to answer. */
 export interface Flight {
   readonly call: DispatchCall;
   readonly slot: HeldSlot;
 }
 
-export interface WorkPeerDeps {
+export interface WorkPeerDeps<F extends Flight> {
   readonly dispatcherId: string;
   readonly bootId: string;
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly done: (flight: Flight, done: Done) => void;
+  readonly done: (flight: F, done: Done) => void;
   /** Proven not to have started. */
-  readonly notStarted: (flight: Flight, reason: NackReason | "unknown") => void;
-  readonly lost: (flight: Flight, error: WeftError) => void;
+  readonly notStarted: (flight: F, reason: NackReason | "unknown") => void;
+  readonly lost: (flight: F, error: WeftError) => void;
   /** These sandboxes are gone. */
-  readonly slotsGone: (peer: WorkPeer, sandboxes: readonly number[]) => void;
+  readonly slotsGone: (peer: WorkPeer<F>, sandboxes: readonly number[]) => void;
   /** The link broke or the invoker drains: its slots are not to be used again. */
-  readonly unusable: (peer: WorkPeer) => void;
+  readonly unusable: (peer: WorkPeer<F>) => void;
 }
 
-export class WorkPeer {
-  readonly #flights = new Map<number, Flight>();
+export class WorkPeer<F extends Flight> {
+  readonly #flights = new Map<number, F>();
   /** Sent over a link that broke; their fate is asked for. By activation id, hex. */
-  readonly #uncertain = new Map<string, Flight>();
-  readonly #pending: Flight[] = [];
+  readonly #uncertain = new Map<string, F>();
+  readonly #pending: F[] = [];
   /** Questions about activations that are not in flight here. By activation id, hex. */
   readonly #asking = new Map<string, Asking[]>();
   readonly #backoff: Backoff;
@@ -85,8 +89,10 @@ export class WorkPeer {
   #callCredits = 0;
   #byteCredits = 0;
   #bytesInFlight = 0;
-  #giveUpAtMonoMs = Infinity;
+  /** Dials again, or asks again. */
   #cancelTimer = (): void => {};
+  /** Runs while nobody tells the fate of uncertain calls. */
+  #cancelGiveUp: (() => void) | undefined;
   #closed = false;
   lastUsedMonoMs: number;
 
@@ -94,10 +100,19 @@ export class WorkPeer {
     readonly invokerId: string,
     readonly bootId: string,
     readonly address: string,
-    private readonly deps: WorkPeerDeps,
+    private readonly deps: WorkPeerDeps<F>,
   ) {
     this.#backoff = new Backoff({ firstMs: 50, maxMs: 1_000 }, deps.random);
     this.lastUsedMonoMs = deps.clock.monoMs();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** True while the link stands: the invoker lives, whatever the list of members says. */
+  get serving(): boolean {
+    return this.#welcomed;
   }
 
   get idle(): boolean {
@@ -128,23 +143,24 @@ export class WorkPeer {
   }
 
   /** Takes responsibility for a call (W1). */
-  send(flight: Flight): void {
-    this.lastUsedMonoMs = this.deps.clock.monoMs();
-    if (
-      !this.#welcomed ||
-      this.#flights.size >= this.#callCredits ||
-      this.#bytesInFlight + flight.call.paramsJson.length > this.#byteCredits
-    ) {
-      this.#pending.push(flight); // W2
-      this.connect();
+  send(flight: F): void {
+    if (this.#closed) {
+      this.deps.notStarted(flight, "unknown"); // W3
       return;
     }
-    this.#write(flight);
+    this.lastUsedMonoMs = this.deps.clock.monoMs();
+    if (this.#pending.length === 0 && this.#credited(flight)) {
+      this.#write(flight);
+      return;
+    }
+    this.#pending.push(flight); // W2
+    this.connect();
   }
 
   cancel(activationId: string, reason: string): void {
+    const wanted = hexToBytes(activationId);
     for (const [call, flight] of this.#flights) {
-      if (bytesToHex(flight.call.activationId) === activationId) {
+      if (Buffer.compare(flight.call.activationId, wanted) === 0) {
         this.#link?.send({ item: { $case: "cancel", value: { call, reason } } });
       }
     }
@@ -190,7 +206,9 @@ export class WorkPeer {
   close(why: WeftError): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#welcomed = false;
     this.#cancelTimer();
+    this.#decided();
     this.#link?.close();
     this.#link = undefined;
     const lost = [...this.#flights.values(), ...this.#uncertain.values()];
@@ -198,11 +216,18 @@ export class WorkPeer {
     this.#flights.clear();
     this.#uncertain.clear();
     this.#failAsking(why);
+    this.deps.unusable(this); // W3
     for (const flight of pending) this.deps.notStarted(flight, "unknown");
     for (const flight of lost) this.deps.lost(flight, why);
   }
 
-  #write(flight: Flight): void {
+  /** W2 */
+  #credited(flight: F): boolean {
+    if (!this.#welcomed || this.#flights.size >= this.#callCredits) return false;
+    return this.#flights.size === 0 || this.#bytesInFlight + flight.call.paramsJson.length <= this.#byteCredits;
+  }
+
+  #write(flight: F): void {
     const { call, slot } = flight;
     const now = this.deps.clock.monoMs();
     this.#call = (this.#call + 1) >>> 0;
@@ -250,7 +275,6 @@ export class WorkPeer {
         if (item.value.bootId !== this.bootId) {
           // Another life of the invoker answers at this address: what this one ran ended with it.
           this.close(new WeftError("unavailable", "INVOKER_RESTARTED", `invoker ${this.invokerId} was restarted`));
-          this.deps.unusable(this);
           return;
         }
         this.#welcomed = true;
@@ -275,7 +299,7 @@ export class WorkPeer {
     }
   }
 
-  #take(call: number): Flight | undefined {
+  #take(call: number): F | undefined {
     const flight = this.#flights.get(call);
     if (!flight) return undefined;
     this.#flights.delete(call);
@@ -284,10 +308,7 @@ export class WorkPeer {
   }
 
   #pump(): void {
-    while (this.#welcomed && this.#pending.length > 0) {
-      const next = this.#pending[0];
-      if (!next || this.#flights.size >= this.#callCredits) return;
-      if (this.#flights.size > 0 && this.#bytesInFlight + next.call.paramsJson.length > this.#byteCredits) return;
+    for (let next = this.#pending[0]; next && this.#credited(next); next = this.#pending[0]) {
       this.#pending.shift();
       this.#write(next);
     }
@@ -301,7 +322,7 @@ export class WorkPeer {
     for (const flight of this.#flights.values()) this.#uncertain.set(bytesToHex(flight.call.activationId), flight);
     this.#flights.clear();
     this.#bytesInFlight = 0;
-    if (this.#giveUpAtMonoMs === Infinity) this.#giveUpAtMonoMs = this.deps.clock.monoMs() + FATE_WAIT_MS;
+    this.#cancelTimer();
     if (wasServing) {
       this.deps.log.info("the link to an invoker ended", { invokerId: this.invokerId, inFlight: this.#uncertain.size });
     }
@@ -309,20 +330,21 @@ export class WorkPeer {
     this.#failAsking(
       new WeftError("unavailable", "LINK_LOST", `the link to invoker ${this.invokerId} broke`, { cause: why }),
     );
-    this.deps.unusable(this);
+    this.deps.unusable(this); // W3
     for (const flight of pending) this.deps.notStarted(flight, "unknown");
-    this.#retry(why);
+    if (this.#uncertain.size === 0 || this.#closed) return;
+    // Dials again while somebody waits for the fate of a call.
+    this.#awaitFate(why);
+    this.#cancelTimer = this.deps.clock.after(this.#backoff.nextMs(), () => {
+      this.connect();
+    });
   }
 
-  /** Dials again while somebody waits for the fate of a call. */
-  #retry(why: WeftError | undefined): void {
-    this.#cancelTimer();
-    if (this.#closed) return;
-    if (this.#uncertain.size === 0) {
-      this.#giveUpAtMonoMs = Infinity;
-      return;
-    }
-    if (this.deps.clock.monoMs() >= this.#giveUpAtMonoMs) {
+  /** Gives the uncertain calls up when nobody tells their fate in time: not reached, not welcomed or not answered. */
+  #awaitFate(why: WeftError | undefined): void {
+    this.#cancelGiveUp ??= this.deps.clock.after(FATE_WAIT_MS, () => {
+      this.#cancelGiveUp = undefined;
+      this.#cancelTimer();
       const error = new WeftError(
         "unavailable",
         "OUTCOME_UNKNOWN",
@@ -331,11 +353,14 @@ export class WorkPeer {
       );
       const lost = [...this.#uncertain.values()];
       this.#uncertain.clear();
-      this.#giveUpAtMonoMs = Infinity;
       for (const flight of lost) this.deps.lost(flight, error);
-      return;
-    }
-    this.#cancelTimer = this.deps.clock.after(this.#backoff.nextMs(), () => this.connect());
+    });
+  }
+
+  /** A fate was told, or nobody waits for one any more. */
+  #decided(): void {
+    this.#cancelGiveUp?.();
+    this.#cancelGiveUp = undefined;
   }
 
   #askFates(): void {
@@ -344,6 +369,7 @@ export class WorkPeer {
     for (const [first] of this.#asking.values()) if (first) activationIds.push(first.activationId);
     if (activationIds.length === 0) return;
     this.#link.send({ item: { $case: "statusQuery", value: { activationIds } } });
+    if (this.#uncertain.size > 0) this.#awaitFate(undefined);
   }
 
   #failAsking(error: WeftError): void {
@@ -363,15 +389,13 @@ export class WorkPeer {
     const flight = this.#uncertain.get(id);
     if (!flight) return;
     switch (status.status) {
-      case CallStatus.RUNNING:
-        // It is alive and so is its invoker: keep asking.
-        this.#giveUpAtMonoMs = Infinity;
-        this.#cancelTimer();
-        this.#cancelTimer = this.deps.clock.after(FATE_POLL_MS, () => this.#askFates());
-        return;
+      case CallStatus.UNKNOWN:
+        this.#uncertain.delete(id);
+        this.deps.notStarted(flight, "unknown");
+        break;
       case CallStatus.DONE:
         this.#uncertain.delete(id);
-        if (status.done) this.deps.done(flight, { ...status.done, reusable: false });
+        if (status.done) this.deps.done(flight, status.done);
         else {
           this.deps.lost(
             flight,
@@ -380,10 +404,14 @@ export class WorkPeer {
         }
         break;
       default:
-        this.#uncertain.delete(id);
-        this.deps.notStarted(flight, "unknown");
+        // It runs, and its invoker lives: keep asking. So for what a newer invoker says, which proves nothing.
+        this.#decided();
+        this.#cancelTimer();
+        this.#cancelTimer = this.deps.clock.after(FATE_POLL_MS, () => {
+          this.#askFates();
+        });
     }
-    if (this.#uncertain.size === 0) this.#giveUpAtMonoMs = Infinity;
+    if (this.#uncertain.size === 0) this.#decided();
   }
 }
 
