@@ -1,0 +1,202 @@
+import Docker from "dockerode";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+import { silentLog } from "../base/log.js";
+import { systemClock } from "../boot/system.js";
+import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
+import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
+import { describeWith, requireService } from "../../test/harness/services.js";
+import { DockerDriver, type DockerDriverDeps } from "./docker-driver.js";
+import { DockerSandbox } from "./docker-sandbox.js";
+
+describeWith(["docker"], "with Docker", () => {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const manifest = parseManifest(readFileSync(join(root, "runtimes/manifest.json"), "utf8"));
+  const scratch = mkdtempSync(join(tmpdir(), "weft-"));
+  const dockerHost = requireService("docker");
+  const docker = new Docker({ socketPath: dockerHost.replace("unix://", "") });
+  const never = new AbortController().signal;
+  const test = `test-${process.pid}`;
+
+  let lives = 0;
+  const aDriver = (name: string, more: Partial<DockerDriverDeps> = {}): DockerDriver => {
+    lives += 1;
+    return new DockerDriver({
+      clock: systemClock,
+      log: silentLog,
+      manifest,
+      dockerHost,
+      invokerId: `${test}-${name}`,
+      bootId: `b${lives}`,
+      directory: join(scratch, name),
+      network: "none",
+      ...more,
+    });
+  };
+
+  const remains = async (name: string): Promise<string[]> => {
+    const containers = await docker.listContainers({ all: true, filters: { label: [`weft.invoker=${test}-${name}`] } });
+    const directory = join(scratch, name);
+    return [...containers.map(({ Id }) => Id), ...(existsSync(directory) ? readdirSync(directory) : [])];
+  };
+
+  beforeAll(() => {
+    // Quick when nothing changed.
+    execFileSync(join(root, "deploy/local/images"), { stdio: "ignore" });
+  }, 300_000);
+  afterAll(() => {
+    rmSync(scratch, { recursive: true });
+  });
+
+  sandboxDriverSuite("DockerDriver", () =>
+    Promise.resolve({
+      driver: aDriver("suite"),
+      nextLife: () => aDriver("suite"),
+      withoutImages: aDriver("none", {
+        manifest: new RuntimeManifest(manifest.kinds.map((kind) => ({ ...kind, image: "weft/no-such-image:1" }))),
+      }),
+      remains: () => remains("suite"),
+      runs: async (sandbox) => {
+        const used = async (): Promise<number> => {
+          if (!(sandbox instanceof DockerSandbox)) throw new Error("a sandbox of another driver");
+          const stats = (await sandbox.container.stats({ stream: false, "one-shot": true })) as {
+            cpu_stats: { cpu_usage: { total_usage: number } };
+          };
+          return stats.cpu_stats.cpu_usage.total_usage;
+        };
+        const before = await used();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return (await used()) !== before;
+      },
+    }),
+  );
+
+  it("a docker driver without Docker says how to get it", async () => {
+    const driver = aDriver("absent", { dockerHost: "unix:///nowhere/docker.sock" });
+    const unavailable = { kind: "unavailable", reason: "DRIVER_UNAVAILABLE", fix: "deploy/local/install" };
+    await expect(driver.kinds()).rejects.toMatchObject(unavailable);
+    await expect(driver.create(aSpec(), 20_000, never)).rejects.toMatchObject(unavailable);
+    expect(await remains("absent")).toEqual([]);
+    await driver.close();
+  });
+
+  it("a docker driver that cannot write the freezer's file pauses through Docker", async () => {
+    const driver = aDriver("pause", { cgroupRoot: scratch });
+    const { sandbox, peer } = await loaded(driver, `function main() { return {}; }`);
+    await sandbox.freeze();
+    if (!(sandbox instanceof DockerSandbox)) throw new Error("a sandbox of another driver");
+    expect((await sandbox.container.inspect()).State.Paused).toBe(true);
+    await sandbox.unfreeze();
+    expect((await peer.run()).outcome).toBe("success");
+    await sandbox.freeze();
+    await sandbox.destroy();
+    await driver.close();
+    expect(await remains("pause")).toEqual([]);
+  });
+
+  /** What a shell inside says to each question. */
+  const ask = `const { execSync } = require("node:child_process");
+    function main({ questions }) {
+      const answers = {};
+      for (const question of questions) {
+        try { answers[question] = execSync(question, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], shell: "/bin/bash" }).trim(); }
+        catch (error) { answers[question] = "refused"; }
+      }
+      return answers;
+    }`;
+
+  it("code in a container is nobody, with no privilege, no network, no files of the host and nothing to write but /tmp", async () => {
+    const driver = aDriver("escape");
+    const { peer } = await loaded(driver, ask);
+    const other = await loaded(driver, ask);
+    const expected: Record<string, string> = {
+      "id -u; id -g": "65532\n65532",
+      "grep CapEff /proc/self/status | cut -f2": "0000000000000000",
+      "grep CapBnd /proc/self/status | cut -f2": "0000000000000000",
+      "grep NoNewPrivs /proc/self/status | cut -f2": "1",
+      "grep Seccomp: /proc/self/status | cut -f2": "2",
+      "ls /sys/class/net": "lo",
+      "touch /weft/here": "refused",
+      "touch /etc/here": "refused",
+      "touch /weft/link/here": "refused",
+      "touch /tmp/here && echo yes": "yes",
+      "test -e /var/run/docker.sock": "refused",
+      [`test -e ${root}package.json`]: "refused",
+      "mount -t tmpfs none /mnt": "refused",
+      "unshare -r id": "refused",
+      "echo 1 > /proc/sys/kernel/panic": "refused",
+      "ls /weft/link": "", // one socket, gone once the runtime has connected
+      "kill -0 2": "refused",
+      "ulimit -n": "1024",
+      "ulimit -c": "0",
+      "head -c 300000000 /dev/zero > /tmp/big": "refused",
+      "rm -f /tmp/big /tmp/here && echo yes": "yes",
+    };
+    const { result } = await peer.run({ questions: Object.keys(expected) });
+    expect(result).toEqual(expected);
+    const sees = await peer.run({ questions: ["ls /proc | grep -c '^[0-9]'"] });
+    expect(Object.values(sees.result as object).map(Number)[0]).toBeLessThan(10);
+    expect((await other.peer.run({ questions: [] })).outcome).toBe("success");
+    await driver.close();
+  });
+
+  it("code in a container cannot have more processes than its limit", async () => {
+    const driver = aDriver("pids");
+    const { peer } = await loaded(driver, ask, { pidsMax: 32 });
+    const question = "for i in $(seq 100); do sleep 5 & done 2>/dev/null; jobs -p | wc -l";
+    const { result } = await peer.run({ questions: [question] });
+    const answer = (result as Record<string, string>)[question];
+    expect(answer === "refused" || Number(answer) < 32).toBe(true);
+    await driver.close();
+  });
+
+  it("containers on the bridge call out, but neither each other nor this machine", async () => {
+    const before = await docker.listNetworks({ filters: { name: ["weft-sandboxes"] } });
+    const driver = aDriver("bridge", { network: "bridge" });
+    await driver.kinds();
+    expect(driver.abilities.isolation).toBe(true);
+    const heard = { host: 0 };
+    const server = createServer((socket) => {
+      heard.host += 1;
+      socket.destroy();
+    }).listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const listens = `require("node:net").createServer(() => {}).listen(7777, "0.0.0.0");
+      const os = require("node:os");
+      function main() { return { address: Object.values(os.networkInterfaces()).flat().find((i) => !i.internal).address }; }`;
+    const neighbour = await loaded(driver, listens);
+    const { address } = (await neighbour.peer.run()).result as { address: string };
+    const { peer } = await loaded(driver, ask);
+    const gateway = address.replace(/\.\d+$/, ".1");
+    const own = Object.values(networkInterfaces())
+      .flatMap((list) => list ?? [])
+      .filter(({ family, internal }) => family === "IPv4" && !internal)
+      .map((one) => one.address);
+    const dial = (host: string, at: number): string => `timeout 1 bash -c 'echo > /dev/tcp/${host}/${at}'`;
+    const questions = [
+      dial(address, 7777),
+      ...[gateway, ...own].map((host) => dial(host, port)),
+      "ip route get 1.1.1.1 || cat /proc/net/route",
+    ];
+    const { result } = await peer.run({ questions });
+    const answers = Object.values(result as Record<string, string>);
+    expect(answers.slice(0, -1)).toEqual(answers.slice(0, -1).map(() => "refused"));
+    expect(answers.at(-1)).toContain("00000000"); // a default route
+    expect(heard.host).toBe(0);
+    server.close();
+    await driver.close();
+    expect(await remains("bridge")).toEqual([]);
+    if (before.length > 0) return; // somebody's invoker uses it
+    await docker.getNetwork("weft-sandboxes").remove();
+    execFileSync("iptables", ["-w", "-D", "INPUT", "-i", "weft-sandboxes", "-j", "DROP"]);
+    execFileSync("iptables", ["-w", "-D", "DOCKER-USER", "-i", "weft-sandboxes", "-d", "169.254.0.0/16", "-j", "DROP"]);
+  });
+});

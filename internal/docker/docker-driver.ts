@@ -1,0 +1,374 @@
+// Sandboxes that are Docker containers.
+//
+//   D1. One container, one directory <directory>/<mark> with one socket, mounted read-only into that container alone.
+//   D2. Creating takes two calls to Docker, create and start; attaching runs beside the second. Everything else (why it
+//       ended, images, networks) is asked off that path, or once.
+//   D3. Whatever a create began is undone before its error is told, or handed to #reaping when nobody can wait for it.
+//   D4. Containers carry the invoker's id and boot as labels: what has another boot was left by an earlier life.
+
+import Docker from "dockerode";
+import type { Container, ContainerCreateOptions } from "dockerode";
+import { execFile } from "node:child_process";
+import { lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { Agent } from "node:http";
+import { isAbsolute, join } from "node:path";
+
+import type { Clock } from "../base/clock.js";
+import { invariant, WeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import { Rendezvous } from "../base/rendezvous.js";
+import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
+import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { withinStartLimits } from "../core/sandbox/start-limits.js";
+import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { DockerSandbox } from "./docker-sandbox.js";
+import { Freezer } from "./freezer.js";
+
+/** The user `weft` of the images, on nobody's machine anybody. */
+const USER = "65532:65532";
+const INVOKER_LABEL = "weft.invoker";
+const BOOT_LABEL = "weft.boot";
+/** Where a sandbox finds its socket. */
+const LINK_DIRECTORY = "/weft/link";
+/** Open files of one process inside. */
+const FILES_MAX = 1024;
+/** Memory that gets the weight of one whole share of processor time. */
+const MEMORY_MB_PER_1024_SHARES = 256;
+/** How long a failed create waits for its remains to be removed. */
+const UNDO_WAIT_MS = 5_000;
+/** Network of sandboxes that may call out, and the name of its bridge: at most 15 characters. */
+const NETWORK = "weft-sandboxes";
+
+export interface DockerDriverDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly manifest: RuntimeManifest;
+  /** unix:///var/run/docker.sock, or tcp://host:port of a Docker that sees this machine's files. */
+  readonly dockerHost: string;
+  readonly invokerId: string;
+  /** Tells this life's sandboxes from those of earlier ones. */
+  readonly bootId: string;
+  /**
+   * This driver's own, absolute and short (a socket's path has room for some hundred bytes), the same in each life of the
+   * invoker. Made with mode 0700.
+   */
+  readonly directory: string;
+  /** Whether code inside may call out. docs/adr/0005-sandbox-network.md */
+  readonly network: "none" | "bridge";
+  /** Default /sys/fs/cgroup. */
+  readonly cgroupRoot?: string;
+}
+
+export class DockerDriver implements SandboxDriver {
+  readonly #docker: Docker;
+  readonly #freezer: Freezer;
+  readonly #live = new Map<string, DockerSandbox>();
+  readonly #starting = new Set<Promise<unknown>>();
+  /** Undoing what nobody waits for (D3). */
+  readonly #reaping = new Set<Promise<void>>();
+  #network: Promise<void> | undefined;
+  #networkGuarded = false;
+  #closed = false;
+
+  constructor(private readonly deps: DockerDriverDeps) {
+    // A connection per call: one that was kept may have been closed by Docker in the same moment.
+    const agent = new Agent({ keepAlive: false });
+    const unix = /^unix:\/\/(.+)$/.exec(deps.dockerHost)?.[1];
+    const tcp = unix === undefined ? new URL(deps.dockerHost.replace(/^tcp:/, "http:")) : undefined;
+    const where = tcp
+      ? { host: tcp.hostname, port: tcp.port || "2375", protocol: "http" as const }
+      : { socketPath: unix };
+    // By a name, because the types do not know of the agent.
+    const options = { ...where, agent };
+    this.#docker = new Docker(options);
+    this.#freezer = new Freezer(deps.clock, deps.cgroupRoot ?? "/sys/fs/cgroup");
+  }
+
+  get abilities(): DriverAbilities {
+    const guarded = this.deps.network === "none" || this.#networkGuarded;
+    return {
+      name: "docker",
+      isolation: guarded,
+      memoryLimit: "exact",
+      pidsLimit: "exact",
+      freeze: true,
+      caveats: guarded
+        ? []
+        : ["sandboxes reach what listens on all addresses of this machine: no firewall rule could be set"],
+    };
+  }
+
+  async kinds(): Promise<readonly string[]> {
+    await this.#networkReady();
+    const images = await this.#ask(this.#docker.listImages());
+    const tags = new Set(images.flatMap((image) => (image.RepoTags as string[] | null) ?? []));
+    return this.deps.manifest.kinds.filter((kind) => tags.has(kind.image)).map((kind) => kind.kind);
+  }
+
+  async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
+    const creating = this.#create(spec, timeoutMs, signal);
+    this.#starting.add(creating);
+    try {
+      return await creating;
+    } finally {
+      this.#starting.delete(creating);
+    }
+  }
+
+  async cleanUp(): Promise<number> {
+    this.#ownDirectory();
+    const containers = await this.#ask(
+      this.#docker.listContainers({ all: true, filters: { label: [`${INVOKER_LABEL}=${this.deps.invokerId}`] } }),
+    );
+    const old = containers.filter((container) => container.Labels[BOOT_LABEL] !== this.deps.bootId);
+    await Promise.all(
+      old.map(async ({ Id: id }) => {
+        this.#freezer.thaw(id); // what is frozen cannot be killed
+        await this.#ask(this.#docker.getContainer(id).remove({ force: true, v: true })).catch((thrown: unknown) => {
+          this.deps.log.warn("a sandbox of an earlier life could not be removed", { container: id, error: thrown });
+        });
+      }),
+    );
+    const own = (name: string): boolean => name.startsWith(`${this.deps.bootId}-`);
+    for (const name of readdirSync(this.deps.directory)) {
+      if (!own(name)) await rm(join(this.deps.directory, name), { recursive: true, force: true });
+    }
+    return old.length;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#starting);
+    await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
+    await Promise.all(this.#reaping);
+    await rm(this.deps.directory, { recursive: true, force: true });
+  }
+
+  async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
+    const kind = this.deps.manifest.find(spec.kind);
+    if (!kind) throw imageMissing(spec.kind, "no image is named for it in runtimes/manifest.json");
+    if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the docker driver is closed");
+    if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the start of a sandbox was given up");
+    this.#ownDirectory();
+    const mark = `${this.deps.bootId}-${spec.sandbox}`;
+    const directory = join(this.deps.directory, mark);
+    // Open to the user inside; nobody else reaches through the directory above.
+    await mkdir(directory, { mode: 0o755 });
+    let rendezvous: Rendezvous | undefined;
+    const making = (async () => {
+      rendezvous = await Rendezvous.listen(join(directory, "s"), true);
+      await this.#networkReady();
+      const container = await this.#ask(this.#docker.createContainer(this.#container(spec, kind, directory)), kind);
+      return this.#track(spec, mark, directory, container);
+    })();
+    const what = `sandbox ${spec.sandbox} (${spec.kind})`;
+    const starting = making.then((sandbox) => this.#start(sandbox, rendezvous, what));
+    try {
+      return await withinStartLimits(this.deps.clock, timeoutMs, signal, what, starting);
+    } catch (thrown) {
+      await this.#undo(making, () => rendezvous?.close(), directory);
+      throw thrown;
+    }
+  }
+
+  async #start(sandbox: DockerSandbox, rendezvous: Rendezvous | undefined, what: string): Promise<DockerSandbox> {
+    invariant(rendezvous !== undefined, "there is a socket before there is a container");
+    const early = sandbox.exited.then((exit): never => {
+      throw new WeftError("unavailable", "RUNTIME_DIED", `${what} ended before its runtime said hello`, {
+        cause: exit,
+      });
+    });
+    early.catch(() => {}); // every sandbox ends some time
+    await Promise.all([this.#attach(sandbox), this.#ask(sandbox.container.start())]);
+    const { link, first } = await Promise.race([rendezvous.arrived, early]);
+    sandbox.ready(link, languageVersionOf(first, what));
+    return sandbox;
+  }
+
+  /** Beside the start (D2): the runtime itself prints nothing before it has code, so that nothing is missed. */
+  async #attach(sandbox: DockerSandbox): Promise<void> {
+    sandbox.attached(await this.#ask(sandbox.container.attach({ stream: true, stdout: true, stderr: true })));
+  }
+
+  /** Removes what a failed create made (D3); a Docker that does not answer is waited for in the background. */
+  async #undo(making: Promise<DockerSandbox>, closeSocket: () => void, directory: string): Promise<void> {
+    const reaping = (async () => {
+      const sandbox = await making.catch(() => undefined);
+      closeSocket();
+      try {
+        if (sandbox) await sandbox.destroy();
+        else await rm(directory, { recursive: true, force: true });
+      } catch (thrown) {
+        this.deps.log.warn("a sandbox that did not start could not be removed", { error: thrown });
+      }
+    })();
+    this.#reaping.add(reaping);
+    void reaping.then(() => this.#reaping.delete(reaping));
+    let cancel = (): void => {};
+    await Promise.race([
+      reaping,
+      new Promise<void>((resolve) => (cancel = this.deps.clock.after(UNDO_WAIT_MS, resolve))),
+    ]);
+    cancel();
+  }
+
+  #track(spec: SandboxSpec, mark: string, directory: string, container: Container): DockerSandbox {
+    const { clock, log } = this.deps;
+    const sandbox = new DockerSandbox(
+      { clock, log, freezer: this.#freezer, gone: () => this.#live.delete(mark) },
+      spec,
+      directory,
+      container,
+    );
+    this.#live.set(mark, sandbox);
+    return sandbox;
+  }
+
+  #container(spec: SandboxSpec, kind: RuntimeKind, directory: string): ContainerCreateOptions {
+    const memoryBytes = spec.memoryMb * 1024 * 1024;
+    const env = {
+      ...kindEnv(kind, spec.memoryMb),
+      ...spec.env,
+      WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
+      WEFT_KIND: spec.kind,
+    };
+    return {
+      Image: kind.image,
+      User: USER,
+      Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+      Labels: { [INVOKER_LABEL]: this.deps.invokerId, [BOOT_LABEL]: this.deps.bootId },
+      Hostname: "sandbox",
+      HostConfig: {
+        Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
+        NetworkMode: this.deps.network === "none" ? "none" : NETWORK,
+        LogConfig: { Type: "none", Config: {} },
+        CapDrop: ["ALL"],
+        SecurityOpt: ["no-new-privileges"],
+        ReadonlyRootfs: true,
+        // It is the sandbox's memory: half of it, so that who fills it hears "no space left" and is not killed.
+        // Executable, because archives bring native modules.
+        Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,mode=1777,size=${memoryBytes / 2}` },
+        Memory: memoryBytes,
+        MemorySwap: memoryBytes, // memory and swap together: no swap
+        PidsLimit: spec.pidsMax,
+        CpuShares: Math.max(2, Math.round((1024 * spec.memoryMb) / MEMORY_MB_PER_1024_SHARES)),
+        Ulimits: [
+          { Name: "nofile", Soft: FILES_MAX, Hard: FILES_MAX },
+          { Name: "core", Soft: 0, Hard: 0 },
+        ],
+        IpcMode: "private",
+        ShmSize: memoryBytes,
+      },
+    };
+  }
+
+  // ---- network ----
+
+  #networkReady(): Promise<void> {
+    if (this.deps.network === "none") return Promise.resolve();
+    this.#network ??= this.#makeNetwork().catch((thrown: unknown) => {
+      this.#network = undefined; // asked again by the next
+      throw thrown;
+    });
+    return this.#network;
+  }
+
+  async #makeNetwork(): Promise<void> {
+    const network = this.#docker.getNetwork(NETWORK);
+    const there = (): Promise<boolean> => network.inspect().then(Boolean, () => false);
+    if (!(await there())) {
+      try {
+        await this.#docker.createNetwork({
+          Name: NETWORK,
+          Driver: "bridge",
+          CheckDuplicate: true,
+          Options: { "com.docker.network.bridge.name": NETWORK, "com.docker.network.bridge.enable_icc": "false" },
+        });
+      } catch (thrown) {
+        if (!(await there())) throw translate(thrown, this.deps.dockerHost); // else another invoker was first
+      }
+    }
+    // Docker keeps sandboxes from each other; it does not keep them from this machine, nor from a cloud's metadata.
+    const rules = [
+      ["INPUT", "-i", NETWORK, "-j", "DROP"],
+      ["DOCKER-USER", "-i", NETWORK, "-d", "169.254.0.0/16", "-j", "DROP"],
+    ];
+    const set = await Promise.all(rules.map((rule) => firewallRule(rule)));
+    this.#networkGuarded = set.every(Boolean);
+    if (!this.#networkGuarded) {
+      this.deps.log.warn(
+        "sandboxes reach this machine: the firewall rules could not be set; run as root, with iptables",
+      );
+    }
+  }
+
+  // ---- Docker's errors ----
+
+  async #ask<T>(answer: Promise<T>, kind?: RuntimeKind): Promise<T> {
+    try {
+      return await answer;
+    } catch (thrown) {
+      if (kind && (thrown as DockerError).statusCode === 404)
+        throw imageMissing(kind.kind, `there is no image ${kind.image}`);
+      throw translate(thrown, this.deps.dockerHost);
+    }
+  }
+
+  /** @throws failedPrecondition when somebody else could reach into it */
+  #ownDirectory(): void {
+    const { directory } = this.deps;
+    invariant(isAbsolute(directory), `${directory} is absolute`);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { mode, uid } = lstatSync(directory);
+    if (uid !== process.getuid?.() || (mode & 0o77) !== 0) {
+      throw new WeftError("failedPrecondition", "DIRECTORY_NOT_PRIVATE", `${directory} is open to other users`, {
+        fix: `chmod 700 ${directory}, or remove it`,
+      });
+    }
+  }
+}
+
+interface DockerError {
+  readonly statusCode?: number;
+  readonly code?: string;
+  readonly reason?: string;
+  readonly message: string;
+}
+
+function translate(thrown: unknown, dockerHost: string): WeftError {
+  if (thrown instanceof WeftError) return thrown;
+  const { code, message } = thrown as DockerError;
+  if (code !== undefined && ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES", "EPIPE", "ENOTFOUND"].includes(code)) {
+    return new WeftError("unavailable", "DRIVER_UNAVAILABLE", `no Docker answers at ${dockerHost}: ${message}`, {
+      cause: thrown,
+      fix: code === "EACCES" ? "run as root, or as a member of the group docker" : "deploy/local/install",
+    });
+  }
+  return new WeftError("unavailable", "DOCKER_FAILED", `docker: ${message.trim()}`, { cause: thrown });
+}
+
+function imageMissing(kind: string, why: string): WeftError {
+  return new WeftError("failedPrecondition", "IMAGE_MISSING", `no sandbox can be made for ${kind}: ${why}`, {
+    fix: "deploy/local/images",
+  });
+}
+
+function languageVersionOf(first: Uint8Array, what: string): string {
+  const { message } = FromSandbox.decode(first);
+  if (message?.$case === "hello" && message.value.protocol === 1) return message.value.languageVersion;
+  throw new WeftError("failedPrecondition", "RUNTIME_PROTOCOL", `${what} speaks another protocol`, {
+    fix: "deploy/local/images",
+  });
+}
+
+/** Sets a rule unless it is set. @returns false when that is not possible here */
+async function firewallRule([chain = "", ...rule]: readonly string[]): Promise<boolean> {
+  const iptables = (...args: readonly string[]): Promise<boolean> =>
+    new Promise((resolve) => {
+      execFile("iptables", ["-w", "5", ...args], { timeout: 10_000 }, (failed) => {
+        resolve(!failed);
+      });
+    });
+  return (await iptables("-C", chain, ...rule)) || iptables("-I", chain, ...rule);
+}
