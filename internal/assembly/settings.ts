@@ -5,7 +5,7 @@ import { choice, durationMs, integer, list, optional, secret, text, type ConfigO
 /** What every role but none of the tools needs. */
 export const clusterSettings = {
   etcdEndpoints: list("etcd members, host:port, comma separated", ["127.0.0.1:2379"]),
-  etcdPrefix: text("begins every key in etcd: clusters with different prefixes do not see each other", "weft/"),
+  etcdPrefix: text("begins every key in etcd: clusters with different prefixes do not see each other", "weft"),
   clusterKey: secret(
     "secret that all roles of a cluster share; proves on every internal link that a peer belongs to it",
   ),

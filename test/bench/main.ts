@@ -8,7 +8,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Fabric } from "../harness/fabric.js";
-import { freshDatabase } from "../harness/postgres.js";
+import { emptyDatabase } from "../harness/postgres.js";
 import { EchoServer, LoadClient } from "./children.js";
 import { ECHO_ACTION, ECHO_CODE, ROWS, type Row, type RowResult } from "./rows.js";
 
@@ -32,7 +32,7 @@ if (values.help) {
 
 async function main(): Promise<number> {
   const rows = chosen(values.rows);
-  const database = await freshDatabase();
+  const database = await emptyDatabase();
   const codeDir = mkdtempSync(join(tmpdir(), "weft-bench-"));
   const fabric = await Fabric.start({
     mode: "up",

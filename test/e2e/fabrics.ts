@@ -1,7 +1,7 @@
 // The two modes of a local installation, for tests that must hold in both.
 
 import { Fabric, type FabricOptions } from "../harness/fabric.js";
-import { freshDatabase } from "../harness/postgres.js";
+import { emptyDatabase } from "../harness/postgres.js";
 import { serviceAddress, type Service } from "../harness/services.js";
 
 export const UP_SERVICES: readonly Service[] = ["etcd", "postgres", "docker", "envoy"];
@@ -16,7 +16,7 @@ export async function openFabric(options: FabricOptions): Promise<OpenFabric> {
     const fabric = await Fabric.start(options);
     return { fabric, close: () => fabric.stop() };
   }
-  const database = await freshDatabase();
+  const database = await emptyDatabase();
   try {
     const fabric = await Fabric.start({
       ...options,

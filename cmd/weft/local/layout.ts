@@ -18,7 +18,7 @@ export function commandPath(name: string): string {
 
 /** Separates installations that share an etcd: each state folder has keys of its own. */
 export function etcdPrefixOf(stateDir: string): string {
-  return `weft/${createHash("sha256").update(resolve(stateDir)).digest("hex").slice(0, 8)}/`;
+  return `weft/${createHash("sha256").update(resolve(stateDir)).digest("hex").slice(0, 8)}`;
 }
 
 /** Node's own flags for roles: fewer, larger collections of young objects; measured 5 to 10 % on unary calls. */
