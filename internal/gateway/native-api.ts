@@ -98,9 +98,15 @@ export interface NativeApi {
   /**
    * Any public unary rpc, InvokeService included, as bytes: for transcoders.
    * @param path "/package.Service/Method"
+   * @param setHeader is also told of response metadata of a call that is refused: the id of a failed activation
    * @throws notFound NO_SUCH_RPC when it is not a public unary rpc
    */
-  callRaw(path: string, request: Buffer, context: RequestContext): Promise<RawAnswer>;
+  callRaw(
+    path: string,
+    request: Buffer,
+    context: RequestContext,
+    setHeader?: (name: string, value: string) => void,
+  ): Promise<RawAnswer>;
 
   /**
    * Runs an action. Outcomes of user code are answers.

@@ -1,0 +1,185 @@
+// Actions as an invocation needs them. Answers are kept until a controller says that they changed.
+//
+//   A1. What was asked before a change was told is not kept: the answer may be older than the change.
+//   A2. Nothing is kept of a name that does not exist for longer than UNKNOWN_MS, and not over a change of that name.
+
+import type { Clock } from "../base/clock.js";
+import { toWeftError, type WeftError } from "../base/errors.js";
+import type { ActionAsk } from "../core/dispatch/call.js";
+import type { DefaultParam } from "../core/params/merge.js";
+import { parseActionName } from "../core/tenancy/name.js";
+import type { Change, ResolvedAction } from "../gen/weft/link/v1/control.pb.js";
+import type { ControllerClient } from "./controller-client.js";
+import type { GatewayMetrics } from "./metrics.js";
+
+/** Actions that are kept: about a kilobyte each, more with large defaults. */
+const CACHED_MAX = 20_000;
+/** How long a name that is not there, or may not be used, is not asked for again. */
+const UNKNOWN_MS = 500;
+
+/** What is invoked. */
+export interface Target {
+  readonly ask: ActionAsk;
+  readonly shard: number;
+  /** Without its package. */
+  readonly name: string;
+  /** "namespace/[package/]name". */
+  readonly path: string;
+  readonly version: string;
+  readonly defaults: readonly DefaultParam[];
+  readonly final: boolean;
+  readonly provideApiKey: boolean;
+  readonly logsMb: number;
+}
+
+interface Refusal {
+  readonly error: WeftError;
+  readonly untilMonoMs: number;
+}
+
+/** What is known of the actions of one namespace, by "caller namespace" and action name. */
+type OfNamespace = Map<string, Target | Refusal>;
+
+export interface ActionCacheDeps {
+  readonly controller: Pick<ControllerClient, "resolveAction">;
+  readonly clock: Clock;
+  readonly metrics: Pick<GatewayMetrics, "actionHits" | "actionMisses">;
+}
+
+export class ActionCache {
+  readonly #known = new Map<string, OfNamespace>();
+  #size = 0;
+  #asked = new Map<string, Promise<Target>>();
+  #changes = 0;
+
+  constructor(private readonly deps: ActionCacheDeps) {}
+
+  /** The action when it is known without asking. Its name is then well formed. */
+  peek(callerNamespace: string, namespace: string, name: string): Target | undefined {
+    const known = this.#known.get(namespace)?.get(keyOf(callerNamespace, namespace, name));
+    if (!known || "error" in known) return undefined;
+    this.deps.metrics.actionHits.inc();
+    return known;
+  }
+
+  /** @throws notFound, permissionDenied; unavailable when nobody can be asked */
+  async resolve(callerNamespace: string, namespace: string, name: string): Promise<Target> {
+    const key = keyOf(callerNamespace, namespace, name);
+    const known = this.#known.get(namespace)?.get(key);
+    if (known) {
+      if (!("error" in known)) return known;
+      if (known.untilMonoMs > this.deps.clock.monoMs()) throw known.error;
+    }
+    const flight = `${namespace}\n${key}`;
+    const asked = this.#asked.get(flight);
+    if (asked) return asked;
+    this.deps.metrics.actionMisses.inc();
+    const asking = this.#ask(callerNamespace, namespace, name, key);
+    const among = this.#asked;
+    among.set(flight, asking);
+    try {
+      return await asking;
+    } finally {
+      among.delete(flight);
+    }
+  }
+
+  /** Also a package: its actions go with it. */
+  changed({ namespace, name, keyUuid }: Change): void {
+    if (keyUuid !== "") return;
+    this.#changes += 1;
+    this.#asked = new Map();
+    const known = this.#known.get(namespace);
+    if (!known) return;
+    for (const key of known.keys()) {
+      const action = key.slice(key.indexOf("\n") + 1);
+      if (name === "" || action === name || action.startsWith(`${name}/`)) this.#delete(namespace, known, key);
+    }
+  }
+
+  /** Everything of a namespace: what its owner just wrote must be seen by his next call. */
+  forgetNamespace(namespace: string): void {
+    this.changed({ namespace, name: "", keyUuid: "" });
+  }
+
+  clear(): void {
+    this.#changes += 1;
+    this.#asked = new Map();
+    this.#known.clear();
+    this.#size = 0;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  async #ask(callerNamespace: string, namespace: string, name: string, key: string): Promise<Target> {
+    const asOf = this.#changes;
+    try {
+      const resolved = await this.deps.controller.resolveAction({ namespace, name, callerNamespace });
+      const target = targetOf(resolved);
+      if (asOf === this.#changes) this.#keep(namespace, key, target); // A1
+      return target;
+    } catch (thrown) {
+      const error = toWeftError(thrown);
+      if (asOf === this.#changes && (error.kind === "notFound" || error.kind === "permissionDenied")) {
+        this.#keep(namespace, key, { error, untilMonoMs: this.deps.clock.monoMs() + UNKNOWN_MS }); // A2
+      }
+      throw error;
+    }
+  }
+
+  #keep(namespace: string, key: string, what: Target | Refusal): void {
+    let known = this.#known.get(namespace);
+    if (!known) this.#known.set(namespace, (known = new Map<string, Target | Refusal>()));
+    if (!known.has(key)) this.#size += 1;
+    known.set(key, what);
+    if (this.#size > CACHED_MAX) this.#makeRoom();
+  }
+
+  /** The namespaces that came first go first; asked for again, they come last. */
+  #makeRoom(): void {
+    for (const [namespace, known] of this.#known) {
+      for (const key of known.keys()) {
+        if (this.#size <= CACHED_MAX / 2) return;
+        this.#delete(namespace, known, key);
+      }
+    }
+  }
+
+  #delete(namespace: string, known: OfNamespace, key: string): void {
+    known.delete(key);
+    this.#size -= 1;
+    if (known.size === 0) this.#known.delete(namespace);
+  }
+}
+
+/** The owner's own calls are by far the most: their key needs no joining of texts. */
+function keyOf(callerNamespace: string, namespace: string, name: string): string {
+  return callerNamespace === namespace ? name : `${callerNamespace}\n${name}`;
+}
+
+function targetOf(resolved: ResolvedAction): Target {
+  const { ask, shard, namespace, name, version } = resolved;
+  if (!ask) throw new TypeError(`the controller resolved ${namespace}/${name} to nothing`);
+  return {
+    ask: {
+      key: ask.key,
+      revisionId: ask.revisionId,
+      kind: ask.kind,
+      memoryMb: ask.memoryMb,
+      concurrency: ask.concurrency,
+      maxInstances: ask.maxInstances,
+      timeoutMs: ask.timeoutMs,
+    },
+    shard,
+    name: parseActionName("action", name).name,
+    path: `${namespace}/${name}`,
+    version,
+    // Copies: a view would keep the whole message alive.
+    defaults: resolved.defaults.map(({ key, valueJson }) => ({ key, valueJson: Uint8Array.from(valueJson) })),
+    final: resolved.final,
+    provideApiKey: resolved.provideApiKey,
+    logsMb: resolved.logsMb,
+  };
+}

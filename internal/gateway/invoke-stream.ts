@@ -1,0 +1,192 @@
+// One InvokeStream: many invocations over one stream, each answered as it ends. An item costs no promise; what is wrong
+// with one is told in its result and does not disturb the others.
+//
+//   V1. Every item is answered exactly once, in any order, unless the stream breaks first.
+//   V2. When the client has ended its half, the stream ends after the last answer.
+
+import { invalidField, toWeftError, WeftError } from "../base/errors.js";
+import type { Caller, DispatchResult } from "../core/dispatch/call.js";
+import { checkPayloadSize } from "../core/params/merge.js";
+import type { NamespaceThrottle } from "../core/throttle/throttle.js";
+import { parseActionName } from "../core/tenancy/name.js";
+import { Outcome } from "../gen/weft/activation/v1/activation.pb.js";
+import type { StreamInvoke, StreamResult } from "../gen/weft/invoke/v1/invoke.pb.js";
+import type { Link } from "../rpc/link.js";
+import { grpcCodeOf } from "../rpc/status.js";
+import type { Target } from "./action-cache.js";
+import { namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
+import type { Identity } from "./native-api.js";
+import { outcomeToWire } from "./wire.js";
+
+/** What may arrive before it is known who sends it. */
+const EARLY_BYTES_MAX = 8 * 1024 * 1024;
+/** Counted for an item besides its arguments. */
+const ITEM_BYTES = 64;
+
+const NO_BYTES = new Uint8Array();
+
+export interface InvokeStreamOptions {
+  readonly identity: Identity | Promise<Identity>;
+  readonly transactionId: string;
+  readonly traceparent: string;
+  readonly onClosed: () => void;
+}
+
+export class InvokeStream {
+  #identity: Identity | undefined;
+  #early: StreamInvoke[] = [];
+  #earlyBytes = 0;
+  #namespace = "";
+  #action = "";
+  #caller: Caller | undefined;
+  #callerWithKey: Caller | undefined;
+  #inFlight = 0;
+  #finished = false;
+
+  constructor(
+    private readonly link: Link<StreamInvoke, StreamResult>,
+    private readonly invocations: Invocations,
+    private readonly options: InvokeStreamOptions,
+  ) {
+    link.onItem = (item) => {
+      this.#item(item);
+    };
+    link.onClosed = () => {
+      options.onClosed();
+    };
+    link.onFinished = () => {
+      this.#finished = true;
+      this.#endWhenDone();
+    };
+    if (options.identity instanceof Promise) {
+      options.identity.then(
+        (identity) => {
+          this.#begin(identity);
+        },
+        (thrown: unknown) => {
+          link.close(toWeftError(thrown));
+        },
+      );
+    } else this.#begin(options.identity);
+  }
+
+  #begin(identity: Identity): void {
+    this.#identity = identity;
+    this.#caller = {
+      namespace: identity.namespace,
+      subject: identity.subject,
+      transactionId: this.options.transactionId,
+      apiKey: "",
+      cause: "",
+    };
+    this.#callerWithKey = { ...this.#caller, apiKey: identity.apiKey };
+    for (const item of this.#early.splice(0)) this.#item(item);
+    this.#endWhenDone();
+  }
+
+  #item(item: StreamInvoke): void {
+    const identity = this.#identity;
+    if (!identity) {
+      this.#tooEarly(item);
+      return;
+    }
+    let target: Target | undefined;
+    let throttle: NamespaceThrottle;
+    try {
+      if (item.action !== "" || item.namespace !== "") {
+        this.#namespace = namespaceOf(identity, item.namespace);
+        this.#action = item.action;
+      } else if (this.#action === "") throw invalidField("action", "must be given in the first item");
+      target = this.invocations.known(identity, this.#namespace, this.#action);
+      if (!target) parseActionName("action", this.#action);
+      throttle = this.invocations.admit(identity);
+    } catch (thrown) {
+      this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
+      return;
+    }
+    this.#inFlight += 1;
+    if (target) this.#start(item, target, throttle);
+    else this.#resolve(item, identity, throttle);
+  }
+
+  #resolve(item: StreamInvoke, identity: Identity, throttle: NamespaceThrottle): void {
+    const refuse = (thrown: unknown): void => {
+      throttle.release();
+      this.#inFlight -= 1;
+      this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
+    };
+    let resolving: Promise<Target>;
+    try {
+      resolving = this.invocations.resolve(identity, this.#namespace, this.#action, item.paramsJson);
+    } catch (thrown) {
+      refuse(thrown);
+      return;
+    }
+    resolving.then((target) => {
+      this.#start(item, target, throttle);
+    }, refuse);
+  }
+
+  #start(item: StreamInvoke, target: Target, throttle: NamespaceThrottle): void {
+    const caller = target.provideApiKey ? this.#callerWithKey : this.#caller;
+    if (!caller) throw new TypeError("an item is started before its caller is known");
+    let admitted = false;
+    try {
+      checkPayloadSize(item.paramsJson.length);
+      admitted = true; // from here on the place is the call's
+      const { traceparent } = this.options;
+      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call);
+    } catch (thrown) {
+      if (!admitted) throttle.release();
+      this.#inFlight -= 1;
+      this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
+    }
+  }
+
+  readonly #ended = (call: SyncCall, result: DispatchResult): void => {
+    this.#inFlight -= 1;
+    if (result.kind === "done") {
+      this.link.send({
+        call: call.tag,
+        activationId: call.activationId,
+        outcome: outcomeToWire(result.outcome),
+        resultJson: result.resultJson,
+        durationMs: result.durationMs,
+        statusCode: 0,
+        statusMessage: "",
+        retryAfterMs: 0,
+      });
+      if (this.#finished) this.#endWhenDone();
+    } else this.#refuse(call.tag, result.error, call.activationId);
+  };
+
+  #refuse(call: number, error: WeftError, activationId: Uint8Array): void {
+    this.link.send({
+      call,
+      activationId,
+      outcome: Outcome.UNSPECIFIED,
+      resultJson: NO_BYTES,
+      durationMs: 0,
+      statusCode: grpcCodeOf(error.kind),
+      statusMessage: error.kind === "internal" ? "internal error" : error.message,
+      retryAfterMs: Math.round(error.retryAfterMs ?? 0),
+    });
+    if (this.#finished) this.#endWhenDone();
+  }
+
+  #tooEarly(item: StreamInvoke): void {
+    this.#early.push(item);
+    this.#earlyBytes += item.paramsJson.length + ITEM_BYTES;
+    if (this.#earlyBytes <= EARLY_BYTES_MAX) return;
+    this.#early = [];
+    this.link.close(
+      new WeftError("throttled", "TOO_EARLY", "too much was sent before the key could be checked", {
+        retryAfterMs: 100,
+      }),
+    );
+  }
+
+  #endWhenDone(): void {
+    if (this.#finished && this.#inFlight === 0 && this.#early.length === 0 && this.#identity) this.link.close(); // V2
+  }
+}
