@@ -60,7 +60,7 @@ export async function watchChanges(
       client.on("error", () => undefined); // it is given up: what else goes wrong with it concerns nobody
       client.end().catch(() => undefined); // not awaited: a dead peer does not answer
     }
-    if (!signal.aborted) await sleep(deps.clock, backoff.nextMs(), signal).catch(() => undefined); // aborted: the loop ends
+    await sleep(deps.clock, backoff.nextMs(), signal).catch(() => undefined); // aborted: the loop ends
   }
 }
 

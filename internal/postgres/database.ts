@@ -47,14 +47,9 @@ const INT8_OID: number = types.builtins.INT8;
 
 /** bigint columns hold milliseconds, revisions and counts, all far below 2^53. */
 const parsers = {
-  getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === INT8_OID && format !== "binary"
-      ? Number
-      : types.getTypeParser(oid, format as "text")) as typeof types.getTypeParser,
+  getTypeParser: (oid: number): ((text: string) => unknown) =>
+    oid === INT8_OID ? Number : (types.getTypeParser(oid, "text") as (text: string) => unknown),
 };
-
-/** Hands out result columns as they came over the wire. */
-const rawBytes = { getTypeParser: () => (value: unknown) => value } as unknown as typeof parsers;
 
 export class Database implements Queryable {
   /** Host and port or socket, and the database; without the password. */
@@ -85,17 +80,6 @@ export class Database implements Queryable {
     values: readonly Value[] = [],
   ): Promise<readonly Row[]> {
     return this.#withClient((client) => run<Row>(client, statement, values));
-  }
-
-  /** As `rows`, for columns of bytes: they arrive as they are instead of as hex. All columns are Buffers. */
-  async binaryRows<Row extends Readonly<Record<string, Buffer | null>>>(
-    text: string,
-    values: readonly Value[],
-  ): Promise<readonly Row[]> {
-    return this.#withClient(async (client) => {
-      const config = { text, values: [...values], binary: true, types: rawBytes };
-      return (await client.query<Row>(config)).rows;
-    });
   }
 
   /**

@@ -94,20 +94,28 @@ export class PostgresQueueStore implements QueueStore {
   }
 
   async #submit(batch: readonly Submission[]): Promise<undefined[]> {
-    const rows = batch
-      .flatMap(({ trigger, requests, ownerBootId }) =>
-        requests.map((request) => ({ request, ownerBootId, trigger: trigger?.id, id: request.id })),
-      )
-      .sort(byId);
     const triggers = new Map<ActivationId, TriggerActivation>();
-    for (const { trigger } of batch) if (trigger && !triggers.has(trigger.id)) triggers.set(trigger.id, trigger);
+    const rows: {
+      readonly id: ActivationId;
+      readonly request: QueuedRequest;
+      readonly owner: string;
+      readonly trigger: ActivationId | undefined;
+    }[] = [];
+    for (const { trigger, requests, ownerBootId } of batch) {
+      if (trigger) {
+        if (triggers.has(trigger.id)) continue; // the same firing again, with other ids for its requests
+        triggers.set(trigger.id, trigger);
+      }
+      for (const request of requests) rows.push({ id: request.id, request, owner: ownerBootId, trigger: trigger?.id });
+    }
+    rows.sort(byId);
 
     const text = (read: (request: QueuedRequest) => string): Buffer =>
       textArray(rows.map(({ request }) => storable(read(request))));
     const queued = [
       uuidArray(rows.map(({ id }) => id)),
       int8Array(rows.map(({ request }) => request.acceptedWallMs)),
-      textArray(rows.map((row) => row.ownerBootId)),
+      textArray(rows.map(({ owner }) => owner)),
       text((r) => r.namespace),
       text((r) => r.name),
       text((r) => r.callerNamespace),

@@ -59,7 +59,10 @@ async function makeDatabase(templateFor: (admin: Database) => Promise<string>): 
   });
   return {
     url: urlOf(name),
-    drop: () => asAdmin(async (admin) => void (await admin.rows(`drop database if exists ${name} with (force)`))),
+    drop: () =>
+      asAdmin(async (admin) => {
+        await admin.rows(`drop database if exists ${name} with (force)`);
+      }),
   };
 }
 

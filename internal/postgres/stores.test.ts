@@ -1,0 +1,61 @@
+// The stores against a real Postgres. Two sets of stores on one database stand for two processes.
+
+import { afterAll, beforeAll } from "vitest";
+
+import { silentLog } from "../base/log.js";
+import { systemClock, systemRandom } from "../boot/system.js";
+import { entityStoreSuite } from "../core/action/store.suite.js";
+import { activationStoreSuite } from "../core/activation/store.suite.js";
+import { queueStoreSuite } from "../core/queue/store.suite.js";
+import { tenancyStoreSuite } from "../core/tenancy/store.suite.js";
+import { migratedDatabase, type TestDatabase } from "../../test/harness/postgres.js";
+import { describeWith } from "../../test/harness/services.js";
+import { Database } from "./database.js";
+import { openStores, type Stores } from "./stores.js";
+
+describeWith(["postgres"], "the stores in Postgres", () => {
+  let here: TestDatabase;
+  let database: Database;
+  let stores: Stores;
+  let others: Stores;
+
+  beforeAll(async () => {
+    here = await migratedDatabase();
+    const deps = { clock: systemClock, random: systemRandom(), log: silentLog };
+    const options = { applicationName: "weft-test", connectionsMax: 5 };
+    stores = await openStores(deps, here.url, options);
+    others = await openStores(deps, here.url, options);
+    database = new Database(deps, here.url, options);
+  });
+
+  afterAll(async () => {
+    await Promise.all([stores.close(), others.close(), database.close()]);
+    await here.drop();
+  });
+
+  const empty = async (): Promise<void> => {
+    await database.rows(
+      "truncate namespaces, keys, entities, rule_links, code, revisions, queue, activations, activation_logs",
+    );
+  };
+
+  activationStoreSuite("PostgresActivationStore", async () => {
+    await empty();
+    return { store: stores.activations, other: others.activations };
+  });
+
+  queueStoreSuite("PostgresQueueStore", async () => {
+    await empty();
+    return { queue: stores.queue, other: others.queue, activations: stores.activations };
+  });
+
+  tenancyStoreSuite("PostgresTenancyStore", async () => {
+    await empty();
+    return { store: stores.tenancy, other: others.tenancy };
+  });
+
+  entityStoreSuite("PostgresEntityStore", async () => {
+    await empty();
+    return { store: stores.entities, other: others.entities, tenancy: stores.tenancy };
+  });
+});
