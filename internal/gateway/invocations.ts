@@ -7,6 +7,7 @@
 
 import type { Clock } from "../base/clock.js";
 import { toWeftError } from "../base/errors.js";
+import { bytesToHex } from "../base/ids.js";
 import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
@@ -15,7 +16,7 @@ import { checkJsonObject, mergeParams } from "../core/params/merge.js";
 import { CONCURRENCY_LIMIT, Throttles, type NamespaceThrottle } from "../core/throttle/throttle.js";
 import { checkName } from "../core/tenancy/name.js";
 import { ActionCache, type Target } from "./action-cache.js";
-import { ActivationIds } from "./activation-ids.js";
+import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
@@ -77,23 +78,19 @@ export interface InvocationsDeps {
 }
 
 export class Invocations {
-  readonly #ids: ActivationIds;
   readonly #waits: Waits;
-  readonly #transactionIds: ActivationIds;
 
   constructor(private readonly deps: InvocationsDeps) {
-    this.#ids = new ActivationIds(deps.random);
     this.#waits = new Waits(deps.clock);
-    this.#transactionIds = new ActivationIds(deps.random);
   }
 
   /** For requests that came without one. */
   newTransactionId(): string {
-    return Buffer.from(this.#transactionIds.next(this.deps.clock.wallMs())).toString("hex");
+    return bytesToHex(this.deps.random.bytes(16));
   }
 
   newActivationId(): Uint8Array {
-    return this.#ids.next(this.deps.clock.wallMs());
+    return newIdBytes(this.deps.random, this.deps.clock.wallMs());
   }
 
   /** Takes one of the namespace's places (N1). @throws throttled */
@@ -159,7 +156,7 @@ export class Invocations {
     const now = clock.monoMs();
     const call = new SyncCall(
       target,
-      this.#ids.next(clock.wallMs()),
+      newIdBytes(this.deps.random, clock.wallMs()),
       merged,
       caller,
       span.traceparent,
@@ -244,7 +241,7 @@ export class Invocations {
     const { span } = call;
     span.set("weft.namespace", call.caller.namespace);
     span.set("weft.action", call.target.path);
-    span.set("weft.activation_id", Buffer.from(call.activationId).toString("hex"));
+    span.set("weft.activation_id", bytesToHex(call.activationId));
     if (result.kind !== "done") {
       span.fail(result.error);
       return;
