@@ -10,6 +10,8 @@ import type { FleetSession } from "./fleet-session.js";
  * what was ordered later is taken off.
  */
 const CAPACITY_LAG_MS = 100;
+/** Numbers of ended sandboxes that are remembered: a report that comes late must not bring one back. */
+const GONE_KEPT = 4_096;
 /** How long a refusal for want of room is believed when no capacity follows it. */
 const FULL_MS = 250;
 
@@ -30,6 +32,7 @@ export class InvokerRecord implements InvokerView {
   capacity: Capacity | undefined;
   readonly sandboxes = new Map<number, SandboxView>();
   readonly orders = new Map<number, Order>();
+  readonly #gone = new Set<number>();
   readonly kinds: ReadonlySet<string>;
   #capacityMonoMs = -Infinity;
   #fullAtMb = Infinity;
@@ -88,6 +91,21 @@ export class InvokerRecord implements InvokerView {
 
   get fullAtMb(): number {
     return this.monoMs() < this.#fullUntilMonoMs ? this.#fullAtMb : Infinity;
+  }
+
+  /** A sandbox ended. Its number is not used again. */
+  ended(sandbox: number): void {
+    this.sandboxes.delete(sandbox);
+    this.#gone.add(sandbox);
+    if (this.#gone.size <= GONE_KEPT) return;
+    for (const oldest of this.#gone) {
+      this.#gone.delete(oldest);
+      return;
+    }
+  }
+
+  hasEnded(sandbox: number): boolean {
+    return this.#gone.has(sandbox);
   }
 
   stems(kind: string, memoryMb: number): number {

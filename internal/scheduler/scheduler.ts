@@ -444,6 +444,10 @@ export class Scheduler {
     const { view } = report;
     const order = report.order === 0 ? undefined : invoker.orders.get(report.order);
     if (view && view.state !== SandboxState.GONE) {
+      if (invoker.hasEnded(view.sandbox)) {
+        this.#counts.stale(1);
+        return;
+      }
       invoker.sandboxes.set(view.sandbox, view);
       const ready = readyOfWire(view);
       if (ready) {
@@ -452,7 +456,7 @@ export class Scheduler {
       }
     } else {
       if (view && view.sandbox !== 0) {
-        invoker.sandboxes.delete(view.sandbox);
+        invoker.ended(view.sandbox);
         this.#table.apply({ kind: "sandboxGone", bootId: session.bootId, sandbox: view.sandbox }, now);
       }
       if (order) this.#orderFailed(invoker, order, report, now);
