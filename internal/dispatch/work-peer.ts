@@ -332,7 +332,7 @@ export class WorkPeer<F extends Flight> {
     );
     this.deps.unusable(this); // W3
     for (const flight of pending) this.deps.notStarted(flight, "unknown");
-    if (this.#uncertain.size === 0 || this.#closed) return;
+    if (this.#uncertain.size === 0 || this.closed) return;
     // Dials again while somebody waits for the fate of a call.
     this.#awaitFate(why);
     this.#cancelTimer = this.deps.clock.after(this.#backoff.nextMs(), () => {

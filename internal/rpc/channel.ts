@@ -80,6 +80,7 @@ export class GrpcNetwork implements Network {
         this.#metadata(options.headers),
         callOptions(options),
         (error: ServiceError | null, response?: Res) => {
+          options.signal?.removeEventListener("abort", cancel);
           if (error) reject(fromStatus(error));
           else if (response === undefined)
             reject(new WeftError("internal", "NO_RESPONSE", `${method.path} answered nothing`));
@@ -87,7 +88,11 @@ export class GrpcNetwork implements Network {
         },
       );
       if (options.onHeaders) call.on("metadata", (metadata: Metadata) => options.onHeaders?.(headersOf(metadata)));
-      options.signal?.addEventListener("abort", () => call.cancel(), { once: true });
+      const cancel = (): void => {
+        call.cancel();
+      };
+      if (options.signal?.aborted) cancel();
+      else options.signal?.addEventListener("abort", cancel, { once: true });
     });
   }
 
@@ -107,7 +112,8 @@ export class GrpcNetwork implements Network {
       options.deadlineMs === undefined ? {} : callOptions({ deadlineMs: options.deadlineMs }),
     );
     const cancel = (): void => call.cancel();
-    options.signal?.addEventListener("abort", cancel, { once: true });
+    if (options.signal?.aborted) cancel();
+    else options.signal?.addEventListener("abort", cancel, { once: true });
     try {
       for await (const message of call) yield message as Res;
     } catch (thrown) {

@@ -83,6 +83,9 @@ export class StreamLink<In, Out> implements Link<In, Out> {
   onClosed: (why: WeftError | undefined) => void = () => {};
   onFinished: (() => void) | undefined;
 
+  /** For whoever keeps a list of links; onClosed belongs to the link's user, who may set it at any time. */
+  afterClosed: () => void = () => {};
+
   readonly #writer = new FastWriter();
   readonly #waiting: Buffer[] = [];
   #waitingBytes = 0;
@@ -130,8 +133,7 @@ export class StreamLink<In, Out> implements Link<In, Out> {
       this.#cut();
     }
     if (this.backlogBytes > LINK_BACKLOG_BYTES_MAX) {
-      this.#ended(new WeftError("unavailable", "LINK_BACKLOG", "the peer does not take what it is sent"));
-      this.stream.end();
+      this.#fail(new WeftError("unavailable", "LINK_BACKLOG", "the peer does not take what it is sent"));
       return false;
     }
     this.#schedule();
@@ -216,24 +218,37 @@ export class StreamLink<In, Out> implements Link<In, Out> {
     try {
       const reader = new BinaryReader(message);
       if (!this.framed) {
-        this.onItem(this.inCodec.decode(reader, message.length));
+        this.#handle(this.inCodec.decode(reader, message.length));
         return;
       }
-      while (reader.pos < reader.len && this.#open) {
+      while (reader.pos < reader.len && this.open) {
         const tag = reader.uint32();
         if (tag === ITEMS_TAG) {
           const length = reader.uint32();
-          this.onItem(this.inCodec.decode(reader, length));
+          this.#handle(this.inCodec.decode(reader, length));
         } else {
           reader.skip(tag & 7); // a field of a newer peer
         }
       }
     } catch (thrown) {
-      // Either the bytes are not what they should be or the owner's handler failed: going on would lose items silently.
-      const error = new WeftError("internal", "LINK_ITEM", "an item could not be handled", { cause: thrown });
-      this.#ended(error);
-      this.stream.end();
+      this.#fail(
+        new WeftError("invalidArgument", "MALFORMED_MESSAGE", "the message is none of this rpc", { cause: thrown }),
+      );
     }
+  }
+
+  #handle(item: In): void {
+    try {
+      this.onItem(item);
+    } catch (thrown) {
+      // Its owner failed: going on would lose items silently.
+      this.#fail(new WeftError("internal", "LINK_ITEM", "an item could not be handled", { cause: thrown }));
+    }
+  }
+
+  #fail(error: WeftError): void {
+    this.#ended(error);
+    this.stream.end(error);
   }
 
   #ended(why: WeftError | undefined): void {
@@ -242,5 +257,6 @@ export class StreamLink<In, Out> implements Link<In, Out> {
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     this.onClosed(why); // L2
+    this.afterClosed();
   }
 }

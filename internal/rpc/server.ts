@@ -38,7 +38,8 @@ export interface LinkCall {
 }
 
 type UnaryHandler = (ctx: CallContext, request: never) => Promise<unknown>;
-type StreamHandler = (ctx: CallContext, request: never, send: (message: never) => Promise<void>) => Promise<void>;
+/** `send` takes a response message and resolves when more may follow. */
+type StreamHandler = (ctx: CallContext, request: never, send: never) => Promise<void>;
 /** Per rpc name in lower camel case, as ts-proto names them. */
 export type Handlers = Readonly<Record<string, UnaryHandler | StreamHandler>>;
 
@@ -59,13 +60,9 @@ export class RpcServer {
       try {
         this.#admit(call.metadata);
         const link = new StreamLink<Up, Down>(grpcMessageStream(call), method.up, method.down, method.framed);
-        accept(link, { peer: call.getPeer(), header: (name) => headerOf(call.metadata, name) });
-        const { onClosed } = link;
         this.#links.add(link as Link<unknown, unknown>);
-        link.onClosed = (why) => {
-          this.#links.delete(link as Link<unknown, unknown>);
-          onClosed(why);
-        };
+        link.afterClosed = () => this.#links.delete(link as Link<unknown, unknown>);
+        accept(link, { peer: call.getPeer(), header: (name) => headerOf(call.metadata, name) });
       } catch (thrown) {
         call.emit("error", toStatus(thrown));
       }
@@ -86,7 +83,7 @@ export class RpcServer {
       const decode = (message: Buffer): unknown => decoded(method.path, method.requestDeserialize, message);
       implementation[name] = method.responseStream
         ? this.#streaming(method.path, (ctx, message: Buffer, send) =>
-            (handler as StreamHandler)(ctx, decode(message) as never, send),
+            (handler as StreamHandler)(ctx, decode(message) as never, send as never),
           )
         : this.#unary(method.path, (ctx, message: Buffer) => (handler as UnaryHandler)(ctx, decode(message) as never));
     }
@@ -102,6 +99,11 @@ export class RpcServer {
   /** The server below, for reflection and health services that come as packages. */
   get raw(): Server {
     return this.#server;
+  }
+
+  /** Links that stand. */
+  get linkCount(): number {
+    return this.#links.size;
   }
 
   /** @returns the address with the port that was bound. @throws unavailable when it cannot be bound */
