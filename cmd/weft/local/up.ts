@@ -1,11 +1,11 @@
 // `weft up`: every role in a process of its own, on etcd, Postgres, Docker and Envoy found on this machine. It may be run
 // again at any time: what lives is left alone, what has died is started.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join, resolve } from "node:path";
 import { WeftError } from "../../../internal/base/errors.js";
-import { envoyBootstrap } from "../../../internal/gateway/rest/envoy-bootstrap.js";
+import { renderEnvoyBootstrap } from "../../../internal/gateway/rest/envoy-bootstrap.js";
 import { banner } from "./banner.js";
 import { commandPath, etcdPrefixOf, NODE_FLAGS, packageRoot, roleEnvironment } from "./layout.js";
 import { alive, startProcess, stopProcesses, type Started } from "./processes.js";
@@ -174,7 +174,13 @@ class Installation {
       const configPath = join(this.state.dir, "envoy.yaml");
       writeFileSync(
         configPath,
-        envoyBootstrap({ listen: this.options.restAddress, gateways: [this.options.grpcAddress] }),
+        renderEnvoyBootstrap(readFileSync(join(packageRoot, "deploy", "envoy", "bootstrap.yaml"), "utf8"), {
+          listenAddress: this.options.restAddress,
+          // A free port of the loopback interface, told in envoy.log: only `weft up` has a use for it.
+          adminAddress: "127.0.0.1:0",
+          gatewayAddresses: [this.options.grpcAddress],
+          descriptorsPath: join(packageRoot, "dist", "internal", "gen", "weft.binpb"),
+        }),
         { mode: 0o600 },
       );
       const logPath = join(this.#logDir, "envoy.log");

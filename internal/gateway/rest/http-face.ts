@@ -1,0 +1,223 @@
+// The built-in HTTP face: OpenWhisk's REST and /v1 without Envoy. It only moves bytes: what they mean is the adapter's
+// and the transcoder's business, and what is refused before it gets there is refused as Envoy refuses it.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Clock } from "../../base/clock.js";
+import { toWeftError, WeftError } from "../../base/errors.js";
+import type { Log } from "../../base/log.js";
+import { BODY_BYTES_MAX, jsonResponse, pathOf, type RestRequest, type RestResponse } from "./message.js";
+import type { RestMetrics, Surface } from "./metrics.js";
+import { refusedResponse } from "./status-json.js";
+import { corsOf, isPreflight, preflightResponse } from "./native-cors.js";
+
+export interface HttpFaceDeps {
+  /** Answers a request of OpenWhisk's API; never rejects. */
+  readonly openWhisk: (request: RestRequest) => Promise<RestResponse>;
+  /** Answers a request under /v1/; never rejects. */
+  readonly native: (request: RestRequest) => Promise<RestResponse>;
+  /** Makes the id of a request that is refused before anybody looked at it. */
+  readonly requestId: (asked: string | undefined) => string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: RestMetrics;
+}
+
+/** Largest headers with the request line. A name of 256 characters, escaped, is a fortieth of it. */
+const HEADER_BYTES_MAX = 64 * 1024;
+/** Longest pause between two requests of a connection: above that of clients' pools, so that they close first. */
+const IDLE_MS = 75_000;
+/** Longest time for the headers, and for a whole request, to arrive: Envoy's. What comes after is bounded by waits. */
+const HEADERS_MS = 60_000;
+const REQUEST_MS = 300_000;
+/** Bodies held at once, in all requests: beyond it, new ones are told to come back. */
+const BUFFERED_BYTES_MAX = 512 * 1024 * 1024;
+
+const TOO_LARGE = `The request is larger than allowed: at most ${BODY_BYTES_MAX} bytes.`;
+const OVERLOADED = "The server is currently unavailable (because it is overloaded or down for maintenance).";
+
+/** gRPC codes of what the face refuses itself. */
+const CODES: Readonly<Record<number, number>> = { 400: 3, 408: 4, 413: 3, 431: 3, 503: 14 };
+
+export class HttpFace {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #buffered = 0;
+  #closing = false;
+
+  constructor(private readonly deps: HttpFaceDeps) {
+    this.#server = createServer(
+      {
+        maxHeaderSize: HEADER_BYTES_MAX,
+        keepAliveTimeout: IDLE_MS,
+        headersTimeout: HEADERS_MS,
+        requestTimeout: REQUEST_MS,
+        // Answers are small and written whole.
+        noDelay: true,
+      },
+      (request, response) => {
+        this.#serve(request, response).catch((thrown: unknown) => {
+          // The client went away in the middle of its body; nobody is left to answer.
+          deps.log.debug("a request did not arrive whole", { error: toWeftError(thrown) });
+          response.destroy();
+        });
+      },
+    );
+    this.#server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#refuse(error, socket));
+  }
+
+  /** @returns "host:port" with the port that was bound. @throws unavailable when it cannot be bound */
+  listen(host: string, port: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const onError = (error: Error): void => {
+        reject(
+          new WeftError("unavailable", "CANNOT_LISTEN", `cannot listen on ${host}:${port}: ${error.message}`, {
+            cause: error,
+            fix: "stop what uses the port, or choose another one",
+          }),
+        );
+      };
+      this.#server.once("error", onError);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off("error", onError);
+        this.#server.on("error", (error) => this.deps.log.error("the REST listener failed", { error }));
+        resolve(`${host}:${(this.#server.address() as AddressInfo).port}`);
+      });
+    });
+  }
+
+  /** Takes no more requests, lets those in flight finish for `graceMs`, then cuts them off. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const cancel = this.deps.clock.after(graceMs, () => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+    await closed;
+    cancel();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { clock, metrics } = this.deps;
+    const startedMs = clock.monoMs();
+    const method = request.method ?? "GET";
+    const target = request.url ?? "/";
+    const headers = headersOf(request);
+    const surface: Surface = pathOf(target).startsWith("/v1/") ? "native" : "openwhisk";
+    const abort = new AbortController();
+    response.once("close", () => {
+      if (!response.writableFinished) abort.abort(new WeftError("canceled", "CALL_OVER", "the client hung up"));
+    });
+
+    let answer: RestResponse;
+    const read = await this.#readBody(request);
+    try {
+      answer =
+        read.kind === "refused"
+          ? this.#refusal(surface, read.status, read.message, headers)
+          : await this.#answer(surface, { method, target, headers, body: read.body, signal: abort.signal });
+    } finally {
+      this.#hold(-read.held);
+    }
+    // A body that was not read to its end leaves the connection in the middle of it.
+    if (read.kind === "refused" || this.#closing) response.setHeader("Connection", "close");
+    send(response, answer);
+    metrics.observe("builtin", surface, answer.status, clock.monoMs() - startedMs);
+  }
+
+  async #answer(surface: Surface, request: RestRequest): Promise<RestResponse> {
+    if (surface === "openwhisk") return this.deps.openWhisk(request);
+    if (isPreflight(request)) return preflightResponse(request);
+    const response = await this.deps.native(request);
+    return { ...response, headers: [...response.headers, ...corsOf(request)] };
+  }
+
+  async #readBody(
+    request: IncomingMessage,
+  ): Promise<
+    | { readonly kind: "read"; readonly body: Buffer; readonly held: number }
+    | { readonly kind: "refused"; readonly status: number; readonly message: string; readonly held: number }
+  > {
+    const announced = Number(request.headers["content-length"] ?? 0);
+    if (announced > BODY_BYTES_MAX) return { kind: "refused", status: 413, message: TOO_LARGE, held: 0 };
+    const chunks: Buffer[] = [];
+    let held = 0;
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        held += chunk.length;
+        this.#hold(chunk.length);
+        if (held > BODY_BYTES_MAX) return { kind: "refused", status: 413, message: TOO_LARGE, held };
+        if (this.#buffered > BUFFERED_BYTES_MAX) return { kind: "refused", status: 503, message: OVERLOADED, held };
+        chunks.push(chunk);
+      }
+    } catch (thrown) {
+      this.#hold(-held);
+      throw thrown;
+    }
+    return { kind: "read", body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), held };
+  }
+
+  #hold(bytes: number): void {
+    this.#buffered += bytes;
+    this.deps.metrics.bufferedBytes.set(this.#buffered);
+  }
+
+  /** What is refused before the adapter or the transcoder has seen it, in the form that each API has. */
+  #refusal(surface: Surface, status: number, message: string, headers: RestRequest["headers"]): RestResponse {
+    const id = this.deps.requestId(headers["x-request-id"]);
+    if (surface === "native") return refusedResponse(status, CODES[status] ?? 2, message, [["x-request-id", id]]);
+    return jsonResponse(status, JSON.stringify({ error: message, code: id }), [["X-Request-ID", id]]);
+  }
+
+  /** Bytes that are no request. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const [status, reason, message] =
+      error.code === "HPE_HEADER_OVERFLOW"
+        ? [
+            431,
+            "Request Header Fields Too Large",
+            `Headers are larger than allowed: at most ${HEADER_BYTES_MAX} bytes.`,
+          ]
+        : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+          ? [408, "Request Timeout", "The request did not arrive in time."]
+          : [400, "Bad Request", "The request is not HTTP."];
+    const { contentType, body } = this.#refusal("openwhisk", status, message, {});
+    socket.end(
+      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n` +
+        `Connection: close\r\n\r\n${body.toString()}`,
+    );
+  }
+}
+
+function headersOf(request: IncomingMessage): Record<string, string> {
+  const headers: Record<string, string> = {};
+  // `request.headers` drops repetitions of some names; an action is shown what was sent.
+  const { rawHeaders } = request;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase();
+    const value = rawHeaders[i + 1] as string;
+    const before = headers[name];
+    headers[name] = before === undefined ? value : `${before}, ${value}`;
+  }
+  return headers;
+}
+
+function send(response: ServerResponse, answer: RestResponse): void {
+  // These have no body, by definition.
+  const bodiless = answer.status === 204 || answer.status === 304;
+  for (const [name, value] of answer.headers) response.appendHeader(name, value);
+  if (answer.contentType !== "" && !bodiless) response.setHeader("Content-Type", answer.contentType);
+  if (!bodiless) response.setHeader("Content-Length", answer.body.length);
+  response.statusCode = answer.status;
+  if (bodiless) response.end();
+  else response.end(answer.body);
+}

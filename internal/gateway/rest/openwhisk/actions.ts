@@ -1,0 +1,298 @@
+// /namespaces/{ns}/actions
+
+import { WeftError } from "../../../base/errors.js";
+import { CODE_BYTES_MAX, LIMIT_BOUNDS } from "../../../core/action/types.js";
+import {
+  Action,
+  ActionServiceService as Actions,
+  CreateActionRequest,
+  DeleteActionRequest,
+  GetActionRequest,
+  ListActionsRequest,
+  UpdateActionRequest,
+  type Exec,
+} from "../../../gen/weft/action/v1/action.pb.js";
+import type { Limits } from "../../../gen/weft/common/v1/common.pb.js";
+import { GetPackageRequest, PackageServiceService as Packages } from "../../../gen/weft/packages/v1/package.pb.js";
+import { jsonResponse, type RestResponse } from "../message.js";
+import type { OpenWhiskCall } from "./call.js";
+import { epochMs, readBoolean, readString, readVersion, writeHead } from "./entity.js";
+import { membersOf, typeOf, elementsOf, type JsonText } from "./json-text.js";
+import { mergeKeyValues, readKeyValues, writeKeyValues } from "./key-values.js";
+import { listOf } from "./lists.js";
+import { malformed, Refusal, tooLarge } from "./refusal.js";
+import { removeReturning } from "./remove.js";
+
+export function listActions(call: OpenWhiskCall): Promise<RestResponse> {
+  return listOf(
+    call,
+    "actions",
+    Actions.listActions,
+    (page) => ListActionsRequest.fromPartial(page),
+    (response) => response.actions.map(writeSummary),
+  );
+}
+
+/** `GET .../actions/{package}/`, with the slash. */
+export async function listPackageActions(call: OpenWhiskCall): Promise<RestResponse> {
+  const namespace = call.namespace();
+  const name = call.entity("package");
+  // A package that is not there is not an empty one.
+  await call.native(Packages.getPackage, GetPackageRequest.fromPartial({ namespace, name }), namespace);
+  return listOf(
+    call,
+    "actions",
+    Actions.listActions,
+    (page) => ListActionsRequest.fromPartial({ ...page, package: name }),
+    (response) => response.actions.map(writeSummary),
+  );
+}
+
+export async function getAction(call: OpenWhiskCall): Promise<RestResponse> {
+  const namespace = call.namespace();
+  const name = call.action();
+  const withCode = call.query.boolean("code", true);
+  const request = GetActionRequest.fromPartial({ namespace, name, withCode });
+  const action = await call.native(Actions.getAction, request, namespace);
+  const slash = name.indexOf("/");
+  if (slash < 0) return jsonResponse(200, writeAction(action, withCode));
+  const parent = GetPackageRequest.fromPartial({ namespace, name: name.slice(0, slash) });
+  const { parameters } = await call.native(Packages.getPackage, parent, namespace);
+  return jsonResponse(
+    200,
+    writeAction({ ...action, parameters: mergeKeyValues(parameters, action.parameters) }, withCode),
+  );
+}
+
+export async function putAction(call: OpenWhiskCall): Promise<RestResponse> {
+  const namespace = call.namespace();
+  const name = call.action();
+  const overwrite = call.query.boolean("overwrite", false);
+  const draft = readDraft(call.entityBody());
+  const action = Action.fromPartial({ namespace, name, ...draft.fields });
+  let stored: Action;
+  if (!overwrite) {
+    if (!draft.fields.exec) throw execUndefined();
+    stored = await call.native(Actions.createAction, CreateActionRequest.fromPartial({ action }), namespace);
+  } else {
+    const request = UpdateActionRequest.fromPartial({
+      action,
+      updateFields: draft.given,
+      allowMissing: draft.fields.exec !== undefined,
+      deleteAnnotations: draft.deleteAnnotations,
+    });
+    try {
+      stored = await call.native(Actions.updateAction, request, namespace);
+    } catch (thrown) {
+      // There is nothing to update and nothing to create it from.
+      if (thrown instanceof WeftError && thrown.kind === "notFound" && !draft.fields.exec) throw execUndefined();
+      throw thrown;
+    }
+  }
+  return jsonResponse(200, writeAction(await withCode(call, stored, draft.fields.exec), true));
+}
+
+export async function deleteAction(call: OpenWhiskCall): Promise<RestResponse> {
+  const namespace = call.namespace();
+  const name = call.action();
+  const deleted = await removeReturning(
+    () => call.native(Actions.getAction, GetActionRequest.fromPartial({ namespace, name, withCode: true }), namespace),
+    (etag) => call.native(Actions.deleteAction, DeleteActionRequest.fromPartial({ namespace, name, etag }), namespace),
+  );
+  return jsonResponse(200, writeAction(deleted, true));
+}
+
+/** The stored action with its code: writes are answered without, by the native API. */
+async function withCode(call: OpenWhiskCall, stored: Action, sent: Exec | undefined): Promise<Action> {
+  const { exec } = stored;
+  if (!exec || exec.code.length > 0 || exec.codeSize === 0) return stored;
+  if (sent) return { ...stored, exec: { ...exec, code: sent.code } };
+  const request = GetActionRequest.fromPartial({ namespace: stored.namespace, name: stored.name, withCode: true });
+  const read = await call.native(Actions.getAction, request, stored.namespace);
+  return { ...stored, exec: { ...exec, code: read.exec?.code ?? exec.code } };
+}
+
+function execUndefined(): Refusal {
+  return malformed("exec undefined");
+}
+
+// ---- reading ----
+
+interface Draft {
+  readonly fields: Partial<Omit<Action, "exec" | "limits">> & {
+    readonly exec: Exec | undefined;
+    readonly limits: Limits | undefined;
+  };
+  /** Names of what the body has, as `update_fields`. */
+  readonly given: string[];
+  readonly deleteAnnotations: string[];
+}
+
+function readDraft(body: ReadonlyMap<string, JsonText>): Draft {
+  const exec = readExec(body.get("exec"));
+  const parameters = readKeyValues(body, "parameters");
+  const annotations = readKeyValues(body, "annotations");
+  const limits = readLimits(body.get("limits"));
+  const version = readVersion(body);
+  const publish = readBoolean(body, "publish");
+  const read = { exec, parameters, annotations, limits, version, publish };
+  const given = Object.entries(read).filter(([, value]) => value !== undefined);
+  return {
+    fields: { ...Object.fromEntries(given), exec, limits },
+    given: given.map(([name]) => name),
+    deleteAnnotations: readNames(body.get("delAnnotations")),
+  };
+}
+
+function readNames(text: JsonText | undefined): string[] {
+  if (text === undefined || text === "null") return [];
+  const elements = typeOf(text) === "array" ? elementsOf(text) : undefined;
+  if (!elements?.every((element) => typeOf(element) === "string")) {
+    throw malformed("'delAnnotations' must be an array of strings");
+  }
+  return elements.map((element) => JSON.parse(element) as string);
+}
+
+function readExec(text: JsonText | undefined): Exec | undefined {
+  if (text === undefined || text === "null") return undefined;
+  if (typeOf(text) !== "object") throw malformed("'exec' must be an object");
+  const members = membersOf(text);
+  const noKind = "'kind' must be a string defined in 'exec'";
+  const kind = readString(members, "kind", noKind)?.trim().toLowerCase();
+  if (!kind) throw malformed(noKind);
+  const noCode = `'code' must be a string defined in 'exec' for '${kind}' actions`;
+  const source = readString(members, "code", noCode) ?? readString(members, "jar", noCode);
+  const main = readString(members, "main", `'main' must be a string defined in 'exec' for '${kind}' actions`) ?? "";
+  if (source === undefined && kind !== "sequence" && kind !== "blackbox") throw malformed(noCode);
+  const sent = source ?? "";
+  const sentBytes = Buffer.byteLength(sent);
+  if (sentBytes > CODE_BYTES_MAX) throw tooLarge("exec", sentBytes, CODE_BYTES_MAX);
+  const archive = decodeArchive(sent);
+  return {
+    kind,
+    code: archive ?? Buffer.from(sent),
+    binary: archive !== undefined,
+    main,
+    codeDigest: "",
+    codeSize: 0,
+  };
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** Base64 of the first three bytes of a zip archive. */
+const ZIP_START = "UEsD";
+/** An archive without entries starts with its end record. */
+const EMPTY_ZIP_START = "UEsF";
+
+/**
+ * Code is an archive when it is base64 of one. OpenWhisk takes everything that could be base64 for binary, which
+ * misjudges short source text; looking at the archive's first bytes does not.
+ */
+function decodeArchive(code: string): Buffer | undefined {
+  if (!code.startsWith(ZIP_START) && !code.startsWith(EMPTY_ZIP_START)) return undefined;
+  return code.length % 4 === 0 && isBase64(code) ? Buffer.from(code, "base64") : undefined;
+}
+
+/** In pieces: one match over 48 MiB would exhaust the stack of the regular expression. */
+function isBase64(text: string): boolean {
+  const piece = 65_536;
+  for (let at = 0; at < text.length; at += piece) {
+    const part = text.slice(at, at + piece);
+    const last = at + piece >= text.length;
+    if (last ? !BASE64.test(part) : !/^[A-Za-z0-9+/]*$/.test(part)) return false;
+  }
+  return true;
+}
+
+interface LimitRule {
+  readonly min: number;
+  readonly max: number;
+  readonly wholeNumber: string;
+  readonly above: (value: number, max: number) => string;
+  readonly below: (value: number, min: number) => string;
+}
+
+const LIMIT_RULES = {
+  timeout: {
+    ...LIMIT_BOUNDS.timeoutMs,
+    wholeNumber: "time",
+    above: (v, max) => `duration ${v} milliseconds exceeds allowed threshold of ${max} milliseconds`,
+    below: (v, min) => `duration ${v} milliseconds below allowed threshold of ${min} milliseconds`,
+  },
+  memory: {
+    ...LIMIT_BOUNDS.memoryMb,
+    wholeNumber: "memory",
+    above: (v, max) => `memory size ${v} MB exceeds allowed threshold of ${max} MB`,
+    below: (v, min) => `memory size ${v} MB below allowed threshold of ${min} MB`,
+  },
+  logs: {
+    ...LIMIT_BOUNDS.logsMb,
+    wholeNumber: "log",
+    above: (v, max) => `log size ${v} MB exceeds allowed threshold of ${max} MB`,
+    below: (v, min) => `log size ${v} MB below allowed threshold of ${min} MB`,
+  },
+  concurrency: {
+    ...LIMIT_BOUNDS.concurrency,
+    wholeNumber: "intra concurrency",
+    above: (v, max) => `concurrency ${v} exceeds allowed threshold of ${max}`,
+    below: (v, min) => `concurrency ${v} below allowed threshold of ${min}`,
+  },
+} as const satisfies Record<string, LimitRule>;
+
+function readLimits(text: JsonText | undefined): Limits | undefined {
+  if (text === undefined || text === "null") return undefined;
+  if (typeOf(text) !== "object") throw malformed("'limits' must be an object");
+  const members = membersOf(text);
+  const read = (name: keyof typeof LIMIT_RULES): number | undefined => readLimit(members, name);
+  const instances = members.get("instances");
+  if (instances !== undefined && instances !== "null") {
+    throw malformed("limits.instances is not supported: the platform starts as many sandboxes as are needed");
+  }
+  return {
+    timeoutMs: read("timeout") ?? 0,
+    memoryMb: read("memory") ?? 0,
+    logsMb: read("logs"),
+    concurrency: read("concurrency") ?? 0,
+  };
+}
+
+function readLimit(members: ReadonlyMap<string, JsonText>, name: keyof typeof LIMIT_RULES): number | undefined {
+  const text = members.get(name);
+  if (text === undefined || text === "null") return undefined;
+  const rule: LimitRule = LIMIT_RULES[name];
+  const value = typeOf(text) === "number" ? Number(text) : NaN;
+  if (!Number.isInteger(value)) throw malformed(`${rule.wholeNumber} limit must be whole number`);
+  if (value > rule.max) throw malformed(`requirement failed: ${rule.above(value, rule.max)}`);
+  if (value < rule.min) throw malformed(`requirement failed: ${rule.below(value, rule.min)}`);
+  return value;
+}
+
+// ---- writing ----
+
+function writeAction(action: Action, withCode: boolean): JsonText {
+  const exec = action.exec ?? { kind: "", code: Buffer.alloc(0), binary: false, main: "" };
+  const code = Buffer.from(exec.code.buffer, exec.code.byteOffset, exec.code.byteLength);
+  return (
+    `{${writeHead(action)},"exec":{"kind":${JSON.stringify(exec.kind)}` +
+    (withCode ? `,"code":${JSON.stringify(code.toString(exec.binary ? "base64" : "utf8"))}` : "") +
+    (exec.main === "" ? "" : `,"main":${JSON.stringify(exec.main)}`) +
+    `,"binary":${exec.binary}},"parameters":${writeKeyValues(action.parameters)}` +
+    `,"annotations":${writeKeyValues(action.annotations)},"limits":${writeLimits(action.limits)}` +
+    `,"updated":${epochMs(action.updateTime)}}`
+  );
+}
+
+function writeSummary(action: Action): JsonText {
+  return (
+    `{${writeHead(action)},"annotations":${writeKeyValues(action.annotations)},"limits":${writeLimits(action.limits)}` +
+    `,"exec":{"binary":${action.exec?.binary ?? false}},"updated":${epochMs(action.updateTime)}}`
+  );
+}
+
+function writeLimits(limits: Limits | undefined): JsonText {
+  const { timeoutMs, memoryMb, logsMb, concurrency } = LIMIT_BOUNDS;
+  return (
+    `{"timeout":${limits?.timeoutMs ?? timeoutMs.default},"memory":${limits?.memoryMb ?? memoryMb.default}` +
+    `,"logs":${limits?.logsMb ?? logsMb.default},"concurrency":${limits?.concurrency ?? concurrency.default}}`
+  );
+}

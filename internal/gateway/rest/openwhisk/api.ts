@@ -1,0 +1,250 @@
+// OpenWhisk's REST API over the native one. A request comes in as bytes, whatever carried it, and goes out as bytes.
+//
+// The order of checks is part of the contract: OPTIONS and the anonymous documents first, then credentials before
+// anything else (a path that does not exist is 401 to a stranger), then names, then the body.
+
+import FindMyWay from "find-my-way";
+import { toWeftError } from "../../../base/errors.js";
+import type { Log } from "../../../base/log.js";
+import type { Random } from "../../../base/random.js";
+import type { NativeApi } from "../../native-api.js";
+import { jsonResponse, pathOf, queryOf, textResponse, type RestRequest, type RestResponse } from "../message.js";
+import { requestId } from "../request-id.js";
+import { deleteAction, getAction, listActions, listPackageActions, putAction } from "./actions.js";
+import { getActivation, getActivationLogs, getActivationResult, listActivations } from "./activations.js";
+import { OpenWhiskCall } from "./call.js";
+import { apiDocument, hostDocument, limitsDocument, swaggerDocument, type HostInfo } from "./documents.js";
+import { fireTrigger, invokeAction } from "./invoke.js";
+import { deletePackage, getPackage, listPackages, putPackage } from "./packages.js";
+import { Query } from "./query.js";
+import { Refusal, refusalOf } from "./refusal.js";
+import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.js";
+import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
+
+export interface OpenWhiskApiDeps {
+  readonly api: NativeApi;
+  readonly random: Random;
+  readonly log: Log;
+  readonly info: HostInfo;
+}
+
+type Handler = (call: OpenWhiskCall) => RestResponse | Promise<RestResponse>;
+type Method = "GET" | "PUT" | "POST" | "DELETE";
+
+interface Route {
+  readonly path: string;
+  readonly handlers: Partial<Record<Method, { readonly summary: string; readonly handle: Handler }>>;
+  /** Other verbs are "no such resource" instead of "not allowed". */
+  readonly hidesOthers?: boolean;
+}
+
+const BASE = "/api/v1";
+const NAMESPACE = `${BASE}/namespaces/:namespace`;
+
+const on = (summary: string, handle: Handler): { readonly summary: string; readonly handle: Handler } => ({
+  summary,
+  handle,
+});
+
+const ACTION: Route["handlers"] = {
+  GET: on("read an action", getAction),
+  PUT: on("create or update an action", putAction),
+  POST: on("invoke an action", invokeAction),
+  DELETE: on("delete an action", deleteAction),
+};
+
+const ROUTES: readonly Route[] = [
+  ...withSlash({ path: `${BASE}/namespaces`, handlers: { GET: on("list namespaces", listNamespaces) } }),
+  ...withSlash({ path: `${NAMESPACE}/actions`, handlers: { GET: on("list actions", listActions) } }),
+  { path: `${NAMESPACE}/actions/:name`, handlers: ACTION },
+  {
+    path: `${NAMESPACE}/actions/:package/`,
+    handlers: { GET: on("list the actions of a package", listPackageActions) },
+    hidesOthers: true,
+  },
+  { path: `${NAMESPACE}/actions/:package/:name`, handlers: ACTION },
+  ...withSlash({ path: `${NAMESPACE}/triggers`, handlers: { GET: on("list triggers", listTriggers) } }),
+  {
+    path: `${NAMESPACE}/triggers/:name`,
+    handlers: {
+      GET: on("read a trigger", getTrigger),
+      PUT: on("create or update a trigger", putTrigger),
+      POST: on("fire a trigger", fireTrigger),
+      DELETE: on("delete a trigger", deleteTrigger),
+    },
+  },
+  ...withSlash({ path: `${NAMESPACE}/rules`, handlers: { GET: on("list rules", listRules) } }),
+  {
+    path: `${NAMESPACE}/rules/:name`,
+    handlers: {
+      GET: on("read a rule", getRule),
+      PUT: on("create or update a rule", putRule),
+      POST: on("set the status of a rule", setRuleStatus),
+      DELETE: on("delete a rule", deleteRule),
+    },
+  },
+  ...withSlash({ path: `${NAMESPACE}/packages`, handlers: { GET: on("list packages", listPackages) } }),
+  {
+    path: `${NAMESPACE}/packages/:name`,
+    handlers: {
+      GET: on("read a package", getPackage),
+      PUT: on("create or update a package", putPackage),
+      DELETE: on("delete a package", deletePackage),
+    },
+  },
+  ...withSlash({ path: `${NAMESPACE}/activations`, handlers: { GET: on("list activations", listActivations) } }),
+  ...withSlash({ path: `${NAMESPACE}/activations/:id`, handlers: { GET: on("read an activation", getActivation) } }),
+  {
+    path: `${NAMESPACE}/activations/:id/result`,
+    handlers: { GET: on("read the result of an activation", getActivationResult) },
+  },
+  {
+    path: `${NAMESPACE}/activations/:id/logs`,
+    handlers: { GET: on("read the logs of an activation", getActivationLogs) },
+  },
+  ...withSlash({ path: `${NAMESPACE}/limits`, handlers: { GET: on("read the limits of a namespace", getLimits) } }),
+  {
+    path: `${NAMESPACE}/limits/:limit`,
+    handlers: { GET: on("not a resource", noSuchLimit) },
+  },
+];
+
+const CORS: RestResponse["headers"] = [
+  ["Access-Control-Allow-Origin", "*"],
+  ["Access-Control-Allow-Headers", "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"],
+  ["Access-Control-Allow-Methods", "GET, DELETE, POST, PUT, HEAD"],
+];
+
+export class OpenWhiskApi {
+  readonly #router = FindMyWay({
+    // Longer names than any are matched too, so that they are told what is wrong with them.
+    maxParamLength: 65_536,
+    onBadUrl: () => undefined,
+  });
+  readonly #routes = new WeakMap<object, Route>();
+  readonly #documents: ReadonlyMap<string, () => RestResponse>;
+
+  constructor(private readonly deps: OpenWhiskApiDeps) {
+    for (const route of ROUTES) {
+      const marker = (): undefined => undefined;
+      this.#routes.set(marker, route);
+      this.#router.on("GET", route.path, marker);
+    }
+    const { info } = deps;
+    const described = ROUTES.flatMap(({ path, handlers }) =>
+      path.endsWith("/") && !path.includes(":package/")
+        ? []
+        : Object.entries(handlers).map(([method, { summary }]) => ({ method, path, summary })),
+    );
+    const api = (): RestResponse => jsonResponse(200, apiDocument(info));
+    this.#documents = new Map<string, () => RestResponse>([
+      ["/", () => jsonResponse(200, hostDocument(info))],
+      ["/ping", () => textResponse(200, "pong")],
+      [
+        "/api-docs",
+        () =>
+          jsonResponse(
+            200,
+            swaggerDocument("Weft host", "", [{ method: "GET", path: "/", summary: "read about this installation" }]),
+          ),
+      ],
+      [BASE, api],
+      [`${BASE}/`, api],
+      [`${BASE}/api-docs`, () => jsonResponse(200, swaggerDocument("OpenWhisk REST API of Weft", BASE, described))],
+    ]);
+  }
+
+  /** Never rejects: what goes wrong is a response too. */
+  async handle(request: RestRequest): Promise<RestResponse> {
+    const id = requestId(request.headers["x-request-id"], this.deps.random);
+    try {
+      const response = await this.#answer(request, id);
+      return withHeaders(response, [["X-Request-ID", id], ...CORS]);
+    } catch (thrown) {
+      const refusal = thrown instanceof Refusal ? thrown : this.#refusalOf(thrown, id);
+      const body = `{"error":${JSON.stringify(refusal.message)},"code":${JSON.stringify(id)}}`;
+      const response = jsonResponse(refusal.status, body, refusal.headers);
+      return withHeaders(response, [["X-Request-ID", id], ...(refusal.rejection ? [] : CORS)]);
+    }
+  }
+
+  async #answer(request: RestRequest, id: string): Promise<RestResponse> {
+    const path = pathOf(request.target);
+    const ours = path === BASE || path.startsWith(`${BASE}/`);
+    if (request.method === "OPTIONS") return textResponse(200, "OK");
+    const document = this.#documents.get(path);
+    if (document && request.method === "GET") return document();
+    if (!ours) {
+      if (document) throw notAllowed(["GET"]);
+      throw noSuchResource();
+    }
+
+    const { api } = this.deps;
+    const identity = await api.identify(request.headers["authorization"]);
+    const { route, params } = this.#find(request);
+    const handler = route.handlers[request.method as Method];
+    if (!handler) {
+      throw route.hidesOthers ? noSuchResource() : notAllowed(Object.keys(route.handlers));
+    }
+    const context = {
+      identity,
+      transactionId: id,
+      traceparent: request.headers["traceparent"] ?? "",
+      ...(request.signal ? { signal: request.signal } : {}),
+    };
+    const query = new Query(queryOf(request.target));
+    return await handler.handle(new OpenWhiskCall({ api, request, identity, context, query, params }));
+  }
+
+  #find(request: RestRequest): { readonly route: Route; readonly params: Record<string, string | undefined> } {
+    // Paths are registered once, whatever the verb: which verbs one has is looked up in the route.
+    const found = this.#router.find("GET", request.target);
+    if (!found) throw noSuchResource();
+    const route = this.#routes.get(found.handler);
+    if (!route) throw new Refusal(400, "The path of the request is malformed.", { rejection: true });
+    return { route, params: found.params };
+  }
+
+  #refusalOf(thrown: unknown, id: string): Refusal {
+    const error = toWeftError(thrown);
+    if (error.kind === "internal")
+      this.deps.log.error("a REST request failed unforeseen", { transactionId: id, error });
+    return refusalOf(error);
+  }
+}
+
+function withSlash(route: Route): readonly Route[] {
+  return [route, { ...route, path: `${route.path}/` }];
+}
+
+function withHeaders(response: RestResponse, headers: RestResponse["headers"]): RestResponse {
+  return { ...response, headers: [...headers, ...response.headers] };
+}
+
+function noSuchResource(): Refusal {
+  return new Refusal(404, "The requested resource could not be found.", { rejection: true });
+}
+
+function notAllowed(allowed: readonly string[]): Refusal {
+  const list = allowed.join(", ");
+  return new Refusal(405, `HTTP method not allowed, supported methods: ${list}`, {
+    headers: [["Allow", list]],
+    rejection: true,
+  });
+}
+
+function listNamespaces(call: OpenWhiskCall): RestResponse {
+  return jsonResponse(200, JSON.stringify([call.identity.namespace]));
+}
+
+function getLimits(call: OpenWhiskCall): RestResponse {
+  const namespace = call.namespace();
+  if (namespace !== call.identity.namespace) {
+    throw new Refusal(403, `The supplied authentication is not authorized to access '${namespace}'.`);
+  }
+  return jsonResponse(200, limitsDocument(call.identity.quota));
+}
+
+function noSuchLimit(): RestResponse {
+  throw new Refusal(400, "Limits are read all together, at .../limits.");
+}
