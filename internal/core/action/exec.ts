@@ -32,7 +32,6 @@ export function checkExec(input: ExecInput, manifest: RuntimeManifest, violation
   checkCode(input, violations);
   if (input.main.length > MAIN_LENGTH_MAX) {
     violations.add("exec.main", `longer than allowed: ${input.main.length} > ${MAIN_LENGTH_MAX} characters`);
-    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   } else if (/[\0-\x1f\x7f]/.test(input.main)) violations.add("exec.main", "must not contain control characters");
   if (runtime?.requireMain && input.main === "") violations.add("exec.main", `is required for ${runtime.kind}`);
   return {

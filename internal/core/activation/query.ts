@@ -19,6 +19,9 @@ export interface ActivationListInput extends PageRequest {
   readonly full: boolean;
 }
 
+/** The end of the year 9999. */
+const WALL_MS_MAX = 253_402_300_799_999;
+
 /** The query of one page, which reads one entry more than the page holds. @throws invalidArgument with every field */
 export function activationQuery(input: ActivationListInput): {
   readonly query: ActivationQuery;
@@ -27,7 +30,11 @@ export function activationQuery(input: ActivationListInput): {
   const violations = new Violations();
   const name =
     input.name === "" ? undefined : violations.try(() => formatActionName(parseActionName("name", input.name)));
-  const { sinceWallMs, uptoWallMs } = input;
+  // Starts are whole milliseconds.
+  const sinceWallMs = input.sinceWallMs === undefined ? undefined : Math.ceil(input.sinceWallMs);
+  const uptoWallMs = input.uptoWallMs === undefined ? undefined : Math.floor(input.uptoWallMs);
+  checkTime("since", sinceWallMs, violations);
+  checkTime("upto", uptoWallMs, violations);
   if (sinceWallMs !== undefined && uptoWallMs !== undefined && sinceWallMs > uptoWallMs) {
     violations.add("since", "must not be after upto");
   }
@@ -47,4 +54,9 @@ export function activationQuery(input: ActivationListInput): {
     },
     page,
   };
+}
+
+function checkTime(field: string, wallMs: number | undefined, violations: Violations): void {
+  if (wallMs !== undefined && Math.abs(wallMs) > WALL_MS_MAX)
+    violations.add(field, "must be between the years 1 and 9999");
 }

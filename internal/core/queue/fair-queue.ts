@@ -26,10 +26,15 @@ export class FairQueue<T> {
     return this.#inFlight;
   }
 
-  push(namespace: string, item: T): void {
+  /** @param first true for what has had its turn already and comes back */
+  push(namespace: string, item: T, first = false): void {
     let lane = this.#lanes.get(namespace);
     if (!lane) this.#lanes.set(namespace, (lane = { items: [], head: 0, inFlight: 0 }));
-    lane.items.push(item);
+    if (!first) lane.items.push(item);
+    else if (lane.head > 0) {
+      lane.head -= 1;
+      lane.items[lane.head] = item;
+    } else lane.items.unshift(item);
     this.#waiting += 1;
   }
 

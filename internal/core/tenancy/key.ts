@@ -14,7 +14,8 @@ const ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 export const SUBJECT_LENGTH_MIN = 5;
 export const SUBJECT_LENGTH_MAX = 256;
 
-const AUTH = /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}):([A-Za-z0-9]{64})$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const SECRET = /^[A-Za-z0-9]{64}$/;
 
 export interface NewKey {
   readonly key: Key;
@@ -35,11 +36,17 @@ export function newKey(owner: KeyOwner, random: Random, wallMs: number): NewKey 
 
 /** A key that an operator chose. @throws invalidArgument unless it is "uuid:64 letters and digits" */
 export function givenKey(field: string, auth: string, owner: KeyOwner, wallMs: number): NewKey {
-  const [, uuid, secret] = AUTH.exec(auth) ?? [];
-  if (uuid === undefined || secret === undefined) {
+  const colon = auth.indexOf(":");
+  const [uuid, secret] = [auth.slice(0, colon), auth.slice(colon + 1)];
+  if (!isKeyUuid(uuid) || !SECRET.test(secret)) {
     throw invalidField(field, `must be "uuid:key" with ${SECRET_LENGTH} letters and digits after the colon`);
   }
   return keyOf(uuid, secret, owner, wallMs);
+}
+
+/** Whether a text can be the public part of a key. */
+export function isKeyUuid(text: string): boolean {
+  return UUID.test(text);
 }
 
 export function secretHash(secret: string): Uint8Array {
@@ -51,11 +58,15 @@ export function subjectOfNamespace(namespace: string): string {
   return namespace.padEnd(SUBJECT_LENGTH_MIN, "_");
 }
 
+/** It travels in headers, so it is printable ASCII and does not begin or end with a space. */
+const SUBJECT = /^[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]$/;
+
 export function checkSubject(field: string, subject: string, violations: Violations): void {
   if (subject.length < SUBJECT_LENGTH_MIN || subject.length > SUBJECT_LENGTH_MAX) {
     violations.add(field, `must have ${SUBJECT_LENGTH_MIN} to ${SUBJECT_LENGTH_MAX} characters, not ${subject.length}`);
-    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  } else if (/[\0-\x1f\x7f]/.test(subject)) violations.add(field, "must not contain control characters");
+  } else if (!SUBJECT.test(subject)) {
+    violations.add(field, "must be printable ASCII and must not begin or end with a space");
+  }
 }
 
 function keyOf(uuid: string, secret: string, owner: KeyOwner, wallMs: number): NewKey {
@@ -77,7 +88,7 @@ function newSecret(random: Random): string {
   let secret = "";
   while (secret.length < SECRET_LENGTH) {
     for (const byte of random.bytes(SECRET_LENGTH)) {
-      if (byte < fair && secret.length < SECRET_LENGTH) secret += ALPHABET[byte % ALPHABET.length];
+      if (byte < fair && secret.length < SECRET_LENGTH) secret += ALPHABET.charAt(byte % ALPHABET.length);
     }
   }
   return secret;

@@ -1,0 +1,148 @@
+import { invalidField, WeftError } from "../base/errors.js";
+import type { Random } from "../base/random.js";
+import { Violations } from "../base/violations.js";
+import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange } from "../core/action/action.js";
+import { cutPage, isEntityPosition, readPage } from "../core/action/page.js";
+import type { EntityChange, EntityStore } from "../core/action/store.js";
+import type { Package } from "../core/action/types.js";
+import type { RuntimeManifest } from "../core/sandbox/manifest.js";
+import { meantNamespace, ownNamespace, type Identity } from "../core/tenancy/identity.js";
+import { checkName, formatActionName, parseActionName } from "../core/tenancy/name.js";
+import {
+  ActionServiceService,
+  type Action,
+  type CreateActionRequest,
+  type DeleteActionRequest,
+  type DeleteActionResponse,
+  type GetActionRequest,
+  type ListActionsRequest,
+  type ListActionsResponse,
+  type UpdateActionRequest,
+} from "../gen/weft/action/v1/action.pb.js";
+import type { CallContext } from "../rpc/call-context.js";
+import type { RpcServer } from "../rpc/server.js";
+import { callerOf } from "./caller.js";
+import { created, updated } from "./entity-write.js";
+import { actionInput, actionToWire, revisionOfEtag } from "./wire.js";
+
+export interface ActionServiceDeps {
+  readonly entities: EntityStore;
+  readonly manifest: RuntimeManifest;
+  readonly random: Random;
+  /** Told of what was written. */
+  readonly changed: (change: EntityChange) => void;
+}
+
+export class ActionService {
+  constructor(private readonly deps: ActionServiceDeps) {}
+
+  register(server: RpcServer): void {
+    server.serveService(ActionServiceService, {
+      createAction: (ctx: CallContext, request: CreateActionRequest) => this.create(ctx, request),
+      getAction: (ctx: CallContext, request: GetActionRequest) => this.get(ctx, request),
+      listActions: (ctx: CallContext, request: ListActionsRequest) => this.list(ctx, request),
+      updateAction: (ctx: CallContext, request: UpdateActionRequest) => this.update(ctx, request),
+      deleteAction: (ctx: CallContext, request: DeleteActionRequest) => this.delete(ctx, request),
+    });
+  }
+
+  async create(ctx: CallContext, { action }: CreateActionRequest): Promise<Action> {
+    if (!action) throw invalidField("action", "is required");
+    const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
+    return actionToWire(await this.#create(actionInput(action, namespace, NO_UPDATE)));
+  }
+
+  async get(ctx: CallContext, request: GetActionRequest): Promise<Action> {
+    const caller = callerOf(ctx);
+    const namespace = meantNamespace(caller, "namespace", request.namespace);
+    const name = parseActionName("name", request.name);
+    if (namespace !== caller.namespace) await this.#visiblePackage(caller, namespace, name.package);
+    const action = await this.deps.entities.getAction(namespace, formatActionName(name));
+    return actionToWire(
+      action,
+      request.withCode ? await this.deps.entities.getCode(action.exec.codeDigest) : undefined,
+    );
+  }
+
+  async list(ctx: CallContext, request: ListActionsRequest): Promise<ListActionsResponse> {
+    const caller = callerOf(ctx);
+    const namespace = meantNamespace(caller, "namespace", request.namespace);
+    const violations = new Violations();
+    const inPackage = request.package === "" ? undefined : violations.try(() => checkName("package", request.package));
+    const page = readPage(request, ["actions", namespace, request.package], isEntityPosition, violations);
+    violations.check();
+    if (namespace !== caller.namespace || inPackage !== undefined) {
+      await this.#visiblePackage(caller, namespace, inPackage);
+    }
+    const { entities } = this.deps;
+    const [read, totalSize] = await Promise.all([
+      entities.listActions({
+        namespace,
+        package: inPackage,
+        limit: page.size + 1,
+        skip: page.skip,
+        after: page.after,
+      }),
+      request.withTotal ? entities.countActions(namespace, inPackage) : undefined,
+    ]);
+    const { entries, more } = cutPage(read, page.size);
+    const last = entries.at(-1);
+    return {
+      actions: entries.map((action) => actionToWire(action)),
+      nextPageToken: more && last ? page.next({ updatedWallMs: last.updatedWallMs, name: last.name }) : "",
+      totalSize,
+    };
+  }
+
+  async update(ctx: CallContext, request: UpdateActionRequest): Promise<Action> {
+    const { action, allowMissing } = request;
+    if (!action) throw invalidField("action", "is required");
+    const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
+    const name = formatActionName(parseActionName("name", action.name));
+    const change = actionInput(action, namespace, request);
+    const { entities, manifest, random } = this.deps;
+    const written = await updated({
+      expected: revisionOfEtag(action.etag),
+      read: () => entities.getAction(namespace, name),
+      write: async (old, revision) => {
+        const { draft, code } = changedAction(old, change, manifest, newRevisionId(random));
+        return entities.updateAction(draft, revision, code, revisionOf(draft, await this.#packageOf(namespace, name)));
+      },
+      create: allowMissing ? () => this.#create(change) : undefined,
+    });
+    this.deps.changed({ namespace, name, keyUuid: "" });
+    return actionToWire(written);
+  }
+
+  async delete(ctx: CallContext, request: DeleteActionRequest): Promise<DeleteActionResponse> {
+    const namespace = ownNamespace(callerOf(ctx), "namespace", request.namespace);
+    const name = formatActionName(parseActionName("name", request.name));
+    await this.deps.entities.deleteAction(namespace, name, revisionOfEtag(request.etag));
+    this.deps.changed({ namespace, name, keyUuid: "" });
+    return {};
+  }
+
+  async #create(input: ActionChange) {
+    const { entities, manifest, random } = this.deps;
+    const { draft, code } = newAction(input, manifest, newRevisionId(random));
+    const revision = revisionOf(draft, await this.#packageOf(draft.namespace, draft.name));
+    const action = await created(() => entities.createAction(draft, code, revision));
+    this.deps.changed({ namespace: action.namespace, name: action.name, keyUuid: "" });
+    return action;
+  }
+
+  async #packageOf(namespace: string, name: string): Promise<Package | undefined> {
+    const { package: packageName } = parseActionName("name", name);
+    return packageName === undefined ? undefined : this.deps.entities.getPackage(namespace, packageName);
+  }
+
+  /** What is in somebody else's package is there for those who may use it. @throws notFound */
+  async #visiblePackage(caller: Identity, namespace: string, name: string | undefined): Promise<void> {
+    const mine = namespace === caller.namespace;
+    const found = name === undefined ? undefined : await this.deps.entities.getPackage(namespace, name);
+    if (mine || found?.publish) return;
+    throw new WeftError("notFound", "PACKAGE_NOT_FOUND", `there is no package ${namespace}/${name ?? ""} for this key`);
+  }
+}
+
+const NO_UPDATE = { updateFields: [], deleteAnnotations: [] } as const;

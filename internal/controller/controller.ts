@@ -1,0 +1,288 @@
+// The controller: what users can read back lives behind it (entities, keys, activations), and it runs what must outlive
+// its caller (durable requests, triggers). It is not on the path of a warm synchronous invocation.
+
+import { every, type Clock } from "../base/clock.js";
+import { toWeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import type { MetricsRegistry } from "../base/metrics.js";
+import type { Random } from "../base/random.js";
+import type { Tracer } from "../base/trace.js";
+import type { EntityChange, EntityStore } from "../core/action/store.js";
+import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
+import type { Activation } from "../core/activation/types.js";
+import type { Coordination } from "../core/coordination/coordination.js";
+import type { QueueStore } from "../core/queue/store.js";
+import type { RuntimeManifest } from "../core/sandbox/manifest.js";
+import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
+import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
+import { Dispatcher } from "../dispatch/dispatcher.js";
+import type { DescribeFleetResponse } from "../gen/weft/link/v1/fleet.pb.js";
+import { RecordServiceService, type RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
+import type { CallContext } from "../rpc/call-context.js";
+import { recordLink } from "../rpc/link-methods.js";
+import type { Network } from "../rpc/network.js";
+import type { RpcServer } from "../rpc/server.js";
+import { AccessService } from "./access-service.js";
+import { ActionService } from "./action-service.js";
+import { ActivationService } from "./activation-service.js";
+import { Changes } from "./changes.js";
+import { ClusterService } from "./cluster-service.js";
+import { CodeService } from "./code-service.js";
+import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
+import { NamespaceService } from "./namespace-service.js";
+import { PackageService } from "./package-service.js";
+import { QueueDispatcher, type QueueDispatcherDeps, type QueueSettings } from "./queue-dispatcher.js";
+import { Recorder } from "./recorder.js";
+import { ResolveService } from "./resolve-service.js";
+import { Resolver } from "./resolver.js";
+import { RuleService } from "./rule-service.js";
+import { SubmitService } from "./submit-service.js";
+import { TriggerService } from "./trigger-service.js";
+
+export interface ControllerSettings {
+  /** "uuid:key" of the operator, made sure of at start; "" for none. */
+  readonly bootstrapKey: string;
+  /** Namespace of that key. */
+  readonly bootstrapNamespace: string;
+  /** Limits of new namespaces. */
+  readonly namespaceLimits: NamespaceLimits;
+  /** Activations older than this are dropped. */
+  readonly retentionDays: number;
+  readonly queue: Partial<QueueSettings>;
+}
+
+export const CONTROLLER_SETTINGS: ControllerSettings = {
+  bootstrapKey: "",
+  bootstrapNamespace: "guest",
+  namespaceLimits: LOCAL_NAMESPACE_LIMITS,
+  retentionDays: 7,
+  queue: {},
+};
+
+/** Partitions of days to come are made, and old ones dropped, this often. */
+const MAINTAIN_EVERY_MS = 60 * 60 * 1_000;
+
+export interface ControllerDeps {
+  /** Stable over restarts. */
+  readonly id: string;
+  /** Random per process start. Must be among the members before requests are accepted. */
+  readonly bootId: string;
+  readonly entities: EntityStore;
+  readonly tenancy: TenancyStore;
+  readonly activations: ActivationStore;
+  readonly queue: QueueStore;
+  readonly coordination: Coordination;
+  /** Reaches schedulers and invokers. */
+  readonly network: Network;
+  /** Asks a scheduler what it knows of its fleet (FleetService.Describe). @throws unavailable */
+  readonly describeFleet: (address: string) => Promise<DescribeFleetResponse>;
+  readonly manifest: RuntimeManifest;
+  readonly clock: Clock;
+  /** Unpredictable: keys are made from it. */
+  readonly random: Random;
+  readonly log: Log;
+  readonly tracer: Tracer;
+  readonly metrics: MetricsRegistry<"controller">;
+  readonly settings?: Partial<ControllerSettings>;
+  /** Version of Weft, for status pages. */
+  readonly version: string;
+  /** Told of each record that is durable; may be told twice of one that was sent again. */
+  readonly onRecorded?: (activation: Activation) => void;
+  /** Runs calls; default: a Dispatcher over `network`. */
+  readonly dispatcher?: QueueDispatcherDeps["dispatcher"];
+}
+
+export class Controller {
+  readonly #metrics: ControllerMetrics;
+  readonly #settings: ControllerSettings;
+  readonly #dispatcher: Dispatcher | undefined;
+  readonly #changes: Changes;
+  readonly #resolver: Resolver;
+  readonly #recorder: Recorder;
+  readonly #queue: QueueDispatcher;
+  readonly #services: readonly { register(server: RpcServer): void }[];
+  #stopMaintaining = (): void => {};
+  #maintaining: Promise<void> = Promise.resolve();
+
+  constructor(private readonly deps: ControllerDeps) {
+    const { bootId, clock, coordination, entities, log, manifest, random, tenancy } = deps;
+    const settings = { ...CONTROLLER_SETTINGS, ...deps.settings };
+    const metrics = controllerMetrics(deps.metrics);
+    this.#settings = settings;
+    this.#metrics = metrics;
+    if (!deps.dispatcher) {
+      this.#dispatcher = new Dispatcher({
+        id: deps.id,
+        bootId,
+        network: deps.network,
+        coordination,
+        clock,
+        random,
+        log,
+      });
+    }
+    this.#resolver = new Resolver(entities, metrics);
+    this.#changes = new Changes({ entities, clock, random, log, metrics });
+    this.#changes.onChange = (change) => this.#resolver.forget(change);
+    this.#recorder = new Recorder({
+      activations: deps.activations,
+      clock,
+      random,
+      log,
+      metrics,
+      stored: (records) => this.#stored(records),
+    });
+    this.#queue = new QueueDispatcher({
+      bootId,
+      queue: deps.queue,
+      coordination,
+      dispatcher: deps.dispatcher ?? (this.#dispatcher as Dispatcher),
+      resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
+      record: (records) => this.#recorder.write(records),
+      clock,
+      random,
+      log,
+      tracer: deps.tracer,
+      metrics,
+      settings: settings.queue,
+    });
+    const changed = (change: EntityChange): void => this.#changes.changedHere(change);
+    this.#services = [
+      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new SubmitService({
+        queue: deps.queue,
+        entities,
+        resolver: this.#resolver,
+        dispatcher: this.#queue,
+        clock,
+        random,
+        metrics,
+        fired: (record) => deps.onRecorded?.(record),
+      }),
+      new CodeService({ entities }),
+      new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
+      new AccessService({ tenancy, clock, random }),
+      new PackageService({ entities, random, changed }),
+      new ActionService({ entities, manifest, random, changed }),
+      new TriggerService({ entities }),
+      new RuleService({ entities, resolver: this.#resolver }),
+      new ActivationService({ activations: deps.activations }),
+      new ClusterService({
+        coordination,
+        queue: deps.queue,
+        describeFleet: deps.describeFleet,
+        version: deps.version,
+        log,
+      }),
+    ];
+  }
+
+  /** Puts every service of a controller on a server, which must be for roles only. Before it listens. */
+  register(server: RpcServer): void {
+    for (const service of this.#services) service.register(server);
+    server.serveLink(recordLink, (link) => this.#recorder.accept(link));
+    server.serveService(RecordServiceService, {
+      record: (_ctx: CallContext, batch: RecordBatch) => this.#record(batch),
+    });
+  }
+
+  /** For the server's metrics. */
+  readonly observe = (_path: string, errorKind: string | undefined, seconds: number): void => {
+    const result = CALL_RESULTS.find((one) => one === (errorKind ?? "ok")) ?? "internal";
+    this.#metrics.calls.bound({ result }).inc();
+    this.#metrics.callSeconds.observe(seconds);
+  };
+
+  /** Resolves when it can serve. @throws when the store cannot be used, or the bootstrap key is none */
+  async start(): Promise<void> {
+    await this.#bootstrap();
+    await this.deps.activations.maintain(this.#settings.retentionDays);
+    this.#stopMaintaining = every(this.deps.clock, MAINTAIN_EVERY_MS, () => {
+      this.#maintaining = this.#maintain();
+    });
+    this.#changes.start();
+    this.#dispatcher?.start();
+    this.#queue.start();
+  }
+
+  /** True when capacity can be had for durable requests. */
+  get connected(): boolean {
+    return this.#dispatcher?.connected ?? true;
+  }
+
+  /** For whoever looks at this process. */
+  debug(): unknown {
+    return {
+      queue: this.#queue.debug(),
+      dispatcher: this.#dispatcher?.stats(),
+      recorder: { links: this.#recorder.links, waiting: this.#recorder.waiting },
+    };
+  }
+
+  /**
+   * Sends nothing new, and waits, at most `graceMs`, for what runs and for records that are being stored. Requests that
+   * have not begun stay in the database for the next controller. To be called while the server still serves: invokers
+   * send records meanwhile.
+   */
+  async drain(graceMs: number): Promise<void> {
+    const { clock } = this.deps;
+    const until = clock.monoMs() + graceMs;
+    this.#queue.stop();
+    await this.#dispatcher?.drain(graceMs);
+    await this.#recorder.drain(Math.max(0, until - clock.monoMs()));
+  }
+
+  /** After `drain`, or instead of it. May be repeated. */
+  async close(): Promise<void> {
+    this.#stopMaintaining();
+    this.#queue.stop();
+    this.#dispatcher?.close();
+    this.#recorder.close();
+    await this.#queue.close();
+    await this.#changes.close();
+    await this.#maintaining;
+  }
+
+  async #record(batch: RecordBatch): Promise<RecordAck> {
+    await this.#recorder.write(this.#recorder.decode(batch));
+    return { sequence: batch.sequence };
+  }
+
+  #stored(records: readonly RecordedActivation[]): void {
+    this.#queue.settled(records.filter((record) => record.async).map(({ activation }) => activation.id));
+    const { onRecorded } = this.deps;
+    if (onRecorded) for (const { activation } of records) onRecorded(activation);
+  }
+
+  /** Makes sure of the operator's namespace and key. */
+  async #bootstrap(): Promise<void> {
+    const { bootstrapKey, bootstrapNamespace, namespaceLimits } = this.#settings;
+    if (bootstrapKey === "") return;
+    const { clock, tenancy } = this.deps;
+    const owner = {
+      namespace: bootstrapNamespace,
+      subject: subjectOfNamespace(bootstrapNamespace),
+      operator: true,
+    };
+    const wallMs = clock.wallMs();
+    const { key } = givenKey("bootstrapKey", bootstrapKey, owner, wallMs);
+    await tenancy.ensureNamespace({ name: bootstrapNamespace, limits: namespaceLimits, createdWallMs: wallMs });
+    try {
+      const known = await tenancy.getKey(key.uuid);
+      if (Buffer.from(known.secretHash).equals(key.secretHash) && known.operator) return;
+      // The operator chose another secret for the same key: the settings say what is right.
+      await tenancy.deleteKey(known.namespace, known.uuid, true);
+    } catch (thrown) {
+      if (toWeftError(thrown).kind !== "notFound") throw thrown;
+    }
+    await tenancy.addKey(key);
+  }
+
+  async #maintain(): Promise<void> {
+    try {
+      await this.deps.activations.maintain(this.#settings.retentionDays);
+    } catch (thrown) {
+      this.deps.log.warn("partitions of activations could not be kept up", { error: toWeftError(thrown) });
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { WeftError } from "../base/errors.js";
+import { keyValuesJson } from "../core/action/key-values.js";
+import { isKeyUuid } from "../core/tenancy/key.js";
+import { checkName } from "../core/tenancy/name.js";
+import type { TenancyStore } from "../core/tenancy/store.js";
+import {
+  ResolveServiceService,
+  type AuthenticateRequest,
+  type Identity,
+  type ResolveActionRequest,
+  type ResolvedAction,
+  type WatchRequest,
+  type WatchResponse,
+} from "../gen/weft/link/v1/control.pb.js";
+import type { CallContext } from "../rpc/call-context.js";
+import type { RpcServer } from "../rpc/server.js";
+import type { Changes } from "./changes.js";
+import type { Resolver } from "./resolver.js";
+import { askToWire } from "./wire.js";
+
+export interface ResolveServiceDeps {
+  readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace">;
+  readonly resolver: Resolver;
+  readonly changes: Changes;
+}
+
+export class ResolveService {
+  constructor(private readonly deps: ResolveServiceDeps) {}
+
+  register(server: RpcServer): void {
+    server.serveService(ResolveServiceService, {
+      authenticate: (ctx: CallContext, request: AuthenticateRequest) => this.authenticate(ctx, request),
+      resolveAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolve(ctx, request),
+      watch: (ctx: CallContext, request: WatchRequest, send: (response: WatchResponse) => Promise<void>) =>
+        this.watch(ctx, request, send),
+    });
+  }
+
+  async authenticate(_ctx: CallContext, { uuid }: AuthenticateRequest): Promise<Identity> {
+    if (!isKeyUuid(uuid)) throw new WeftError("notFound", "KEY_NOT_FOUND", "there is no such key");
+    const { tenancy } = this.deps;
+    const key = await tenancy.getKey(uuid);
+    const { limits } = await tenancy.getNamespace(key.namespace);
+    return {
+      uuid: key.uuid,
+      secretHash: key.secretHash,
+      subject: key.subject,
+      namespace: key.namespace,
+      quota: { ...limits },
+      operator: key.operator,
+    };
+  }
+
+  async resolve(_ctx: CallContext, request: ResolveActionRequest): Promise<ResolvedAction> {
+    const { namespace, name, callerNamespace } = request;
+    const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
+    const { action } = resolved;
+    return {
+      ask: askToWire(resolved.ask),
+      shard: resolved.shard,
+      namespace: action.namespace,
+      name: action.name,
+      version: action.version,
+      defaults: resolved.defaults.map(({ key, valueJson }) => ({ key, valueJson })),
+      final: resolved.final,
+      provideApiKey: resolved.providesApiKey,
+      logsMb: action.limits.logsMb,
+      annotationsJson: Buffer.from(keyValuesJson(action.annotations)),
+      revision: action.revision,
+    };
+  }
+
+  watch(ctx: CallContext, _request: WatchRequest, send: (response: WatchResponse) => Promise<void>): Promise<void> {
+    return this.deps.changes.serve(
+      (changes) => send({ changes: changes.map(({ namespace, name, keyUuid }) => ({ namespace, name, keyUuid })) }),
+      ctx.signal,
+    );
+  }
+}

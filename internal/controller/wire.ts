@@ -1,0 +1,290 @@
+// Between the words of core and those of the wire.
+
+import { bytesToHex, parseActivationId, type ActivationId } from "../base/ids.js";
+import { invalidField } from "../base/errors.js";
+import type { ActionChange } from "../core/action/action.js";
+import type { LimitsInput } from "../core/action/limits.js";
+import type { Action, ActionLimits, KeyValue, Package, Rule, RuleLink, Trigger } from "../core/action/types.js";
+import type { ActionActivation, Activation, Outcome, StartKind } from "../core/activation/types.js";
+import type { ActionAsk } from "../core/dispatch/call.js";
+import type { Key, Namespace, NamespaceLimits } from "../core/tenancy/store.js";
+import { outcomeOfWire, startKindOfWire } from "../dispatch/wire.js";
+import type { Timestamp } from "../gen/google/protobuf/timestamp.pb.js";
+import type { Key as WireKey } from "../gen/weft/access/v1/access.pb.js";
+import type { Action as WireAction } from "../gen/weft/action/v1/action.pb.js";
+import {
+  Outcome as WireOutcome,
+  Start,
+  Subject,
+  type Activation as WireActivation,
+} from "../gen/weft/activation/v1/activation.pb.js";
+import type { KeyValue as WireKeyValue, Limits } from "../gen/weft/common/v1/common.pb.js";
+import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
+import type { ActionAsk as WireActionAsk } from "../gen/weft/link/v1/lease.pb.js";
+import type {
+  Namespace as WireNamespace,
+  NamespaceLimits as WireLimits,
+} from "../gen/weft/namespaces/v1/namespace.pb.js";
+import type { Package as WirePackage } from "../gen/weft/packages/v1/package.pb.js";
+import type { Rule as WireRule } from "../gen/weft/rule/v1/rule.pb.js";
+import type { AttachedRule, Trigger as WireTrigger } from "../gen/weft/trigger/v1/trigger.pb.js";
+
+// ---- pieces ----
+
+export function timestamp(wallMs: number): Timestamp {
+  const seconds = Math.floor(wallMs / 1_000);
+  return { seconds, nanos: Math.round((wallMs - seconds * 1_000) * 1e6) };
+}
+
+export function wallMsOf(time: Timestamp | undefined): number | undefined {
+  return time && time.seconds * 1_000 + time.nanos / 1e6;
+}
+
+export function etagOf(revision: number): string {
+  return String(revision);
+}
+
+/** The revision an etag names; undefined when none is given. @throws invalidArgument for what never was an etag */
+export function revisionOfEtag(etag: string): number | undefined {
+  if (etag === "") return undefined;
+  if (!/^[1-9]\d{0,14}$/.test(etag)) throw invalidField("etag", "is not an etag that this entity ever had");
+  return Number(etag);
+}
+
+/** @throws invalidArgument unless it has 16 bytes */
+export function activationIdOf(field: string, bytes: Uint8Array): ActivationId {
+  if (bytes.length !== 16) throw invalidField(field, `must have 16 bytes, not ${bytes.length}`);
+  return bytesToHex(bytes) as ActivationId;
+}
+
+const keyValueToWire = ({ key, valueJson, init }: KeyValue): WireKeyValue => ({ key, valueJson, init });
+
+const LIMIT_NAMES = ["timeoutMs", "memoryMb", "concurrency"] as const;
+
+/** 0 is "not given", except for logs. */
+function limitsOfWire(limits: Limits | undefined): LimitsInput | undefined {
+  if (!limits) return undefined;
+  const given: { -readonly [K in keyof ActionLimits]?: number } = {};
+  for (const name of LIMIT_NAMES) if (limits[name] !== 0) given[name] = limits[name];
+  if (limits.logsMb !== undefined) given.logsMb = limits.logsMb;
+  return given;
+}
+
+// ---- entities ----
+
+/** @param namespace "_" resolved */
+export function actionInput(
+  action: WireAction,
+  namespace: string,
+  update: { readonly updateFields: readonly string[]; readonly deleteAnnotations: readonly string[] },
+): ActionChange {
+  const { exec } = action;
+  return {
+    namespace,
+    name: action.name,
+    version: action.version,
+    publish: action.publish,
+    annotations: action.annotations,
+    parameters: action.parameters,
+    limits: limitsOfWire(action.limits),
+    // A view into the request: the request outlives the write.
+    exec: exec && { kind: exec.kind, code: exec.code, binary: exec.binary, main: exec.main },
+    ...update,
+  };
+}
+
+const NO_BYTES = new Uint8Array();
+
+export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireAction {
+  const { exec } = action;
+  return {
+    namespace: action.namespace,
+    name: action.name,
+    version: action.version,
+    exec: {
+      kind: exec.kind,
+      code,
+      binary: exec.binary,
+      main: exec.main ?? "",
+      codeDigest: exec.codeDigest,
+      codeSize: exec.codeSize,
+    },
+    parameters: action.parameters.map(keyValueToWire),
+    annotations: action.annotations.map(keyValueToWire),
+    limits: { ...action.limits },
+    publish: action.publish,
+    updateTime: timestamp(action.updatedWallMs),
+    etag: etagOf(action.revision),
+  };
+}
+
+export function packageToWire(one: Package, actions: readonly string[] = []): WirePackage {
+  return {
+    namespace: one.namespace,
+    name: one.name,
+    version: one.version,
+    publish: one.publish,
+    parameters: one.parameters.map(keyValueToWire),
+    annotations: one.annotations.map(keyValueToWire),
+    updateTime: timestamp(one.updatedWallMs),
+    etag: etagOf(one.revision),
+    actions: [...actions],
+  };
+}
+
+export function triggerToWire(trigger: Trigger, links: readonly RuleLink[] = []): WireTrigger {
+  return {
+    namespace: trigger.namespace,
+    name: trigger.name,
+    version: trigger.version,
+    parameters: trigger.parameters.map(keyValueToWire),
+    annotations: trigger.annotations.map(keyValueToWire),
+    publish: trigger.publish,
+    updateTime: timestamp(trigger.updatedWallMs),
+    etag: etagOf(trigger.revision),
+    rules: links.map(({ rule, action, active }): AttachedRule => ({ rule, action, active })),
+  };
+}
+
+export function ruleToWire(rule: Rule): WireRule {
+  return {
+    namespace: rule.namespace,
+    name: rule.name,
+    version: rule.version,
+    trigger: `/${rule.trigger}`,
+    action: `/${rule.action}`,
+    active: rule.active,
+    annotations: rule.annotations.map(keyValueToWire),
+    publish: rule.publish,
+    updateTime: timestamp(rule.updatedWallMs),
+    etag: etagOf(rule.revision),
+  };
+}
+
+// ---- tenancy ----
+
+export function namespaceToWire({ name, limits, createdWallMs }: Namespace): WireNamespace {
+  return { name, limits: { ...limits }, createTime: timestamp(createdWallMs) };
+}
+
+/** Those that are set. */
+export function namespaceLimitsOfWire(limits: WireLimits | undefined): Partial<NamespaceLimits> {
+  const given: { -readonly [K in keyof NamespaceLimits]?: number } = {};
+  if (limits?.invocationsPerMinute !== undefined) given.invocationsPerMinute = limits.invocationsPerMinute;
+  if (limits?.firesPerMinute !== undefined) given.firesPerMinute = limits.firesPerMinute;
+  if (limits?.concurrentInvocations !== undefined) given.concurrentInvocations = limits.concurrentInvocations;
+  return given;
+}
+
+export function keyToWire({ uuid, namespace, subject, createdWallMs }: Key): WireKey {
+  return { uuid, namespace, subject, createTime: timestamp(createdWallMs) };
+}
+
+// ---- activations ----
+
+const OUTCOME_TO_WIRE: Readonly<Record<Outcome, WireOutcome>> = {
+  success: WireOutcome.SUCCESS,
+  applicationError: WireOutcome.APPLICATION_ERROR,
+  developerError: WireOutcome.DEVELOPER_ERROR,
+  platformError: WireOutcome.PLATFORM_ERROR,
+};
+
+const START_TO_WIRE: Readonly<Record<StartKind, Start>> = {
+  warm: Start.WARM,
+  frozen: Start.FROZEN,
+  stem: Start.STEM,
+  cold: Start.COLD,
+};
+
+export function activationToWire(activation: Activation): WireActivation {
+  const { id, namespace, subject, name, path, version, startWallMs, resultJson, logs, traceId } = activation;
+  const common = {
+    activationId: id,
+    namespace,
+    name,
+    path,
+    version,
+    subject,
+    startTime: timestamp(startWallMs),
+    resultJson,
+    logs: [...logs],
+    traceId,
+  };
+  if (activation.of === "trigger") {
+    return {
+      ...common,
+      of: Subject.TRIGGER,
+      endTime: undefined,
+      durationMs: 0,
+      initMs: undefined,
+      waitMs: 0,
+      outcome: WireOutcome.SUCCESS,
+      timedOut: false,
+      resultSize: Buffer.byteLength(resultJson),
+      kind: "",
+      limits: undefined,
+      cause: "",
+      start: Start.UNSPECIFIED,
+    };
+  }
+  return {
+    ...common,
+    of: Subject.ACTION,
+    endTime: timestamp(startWallMs + activation.durationMs),
+    durationMs: activation.durationMs,
+    initMs: activation.initMs,
+    waitMs: activation.waitMs,
+    outcome: OUTCOME_TO_WIRE[activation.outcome],
+    timedOut: activation.timedOut,
+    resultSize: activation.resultSize,
+    kind: activation.kind,
+    limits: { ...activation.limits },
+    cause: activation.cause ?? "",
+    start: activation.startKind ? START_TO_WIRE[activation.startKind] : Start.UNSPECIFIED,
+  };
+}
+
+/** @throws invalidArgument when the id is none */
+export function recordOfWire(record: ActivationRecord): ActionActivation {
+  const id = activationIdOf("activation_id", record.activationId);
+  return {
+    of: "action",
+    id,
+    namespace: record.namespace,
+    subject: record.subject,
+    name: record.path.slice(record.path.lastIndexOf("/") + 1),
+    path: record.path,
+    version: record.version,
+    kind: record.kind,
+    startWallMs: record.startWallMs,
+    durationMs: record.durationMs,
+    initMs: record.initMs,
+    waitMs: record.waitMs,
+    outcome: outcomeOfWire(record.outcome),
+    resultJson: textOf(record.resultJson),
+    resultSize: record.resultSize,
+    timedOut: record.timedOut,
+    logs: record.logs,
+    limits: {
+      timeoutMs: record.timeoutMs,
+      memoryMb: record.memoryMb,
+      logsMb: record.logsMb,
+      concurrency: record.concurrency,
+    },
+    cause: record.cause === "" ? undefined : parseActivationId(record.cause),
+    transactionId: record.transactionId,
+    traceId: record.traceId,
+    startKind: startKindOfWire(record.startKind),
+    invokerId: record.invokerId,
+  };
+}
+
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+}
+
+// ---- dispatch ----
+
+export function askToWire(ask: ActionAsk): WireActionAsk {
+  return { ...ask };
+}
