@@ -13,7 +13,7 @@ import {
   type ActivationRow,
 } from "./activation-columns.js";
 import { uuidArray } from "./binary-array.js";
-import type { Database, Statement, Value } from "./database.js";
+import { pageOf, type Database, type Statement, type Value } from "./database.js";
 import { GroupCommit } from "./group-commit.js";
 import { dropPartitions, makePartitions, trimDefault } from "./partitions.js";
 import { collectRevisions } from "./revision-garbage.js";
@@ -63,9 +63,9 @@ export class PostgresActivationStore implements ActivationStore {
     const rows = await this.database.rows<ActivationRow>(
       `select ${activationColumns(query.full)}
        from (select * from activations a where ${where}
-             order by a.start_ms desc, a.id desc limit $${values.length + 1} offset $${values.length + 2}) a ${join}
+             order by a.start_ms desc, a.id desc ${pageOf(query)}) a ${join}
        order by a.start_ms desc, a.id desc`,
-      [...values, query.limit, query.skip],
+      values,
     );
     return rows.map(activationOf);
   }

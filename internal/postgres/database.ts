@@ -43,6 +43,13 @@ const IDLE_IN_TRANSACTION_MS = 30_000;
 /** A deadlock's loser wins the second time; a third is for bad luck. */
 const TRIES = 3;
 
+/**
+ * Compiling a plan costs more than any of these statements; partitions make Postgres think otherwise. Planning one costs
+ * as much as running it, and the best plan does not depend on the parameters: where it would, as with the length of a
+ * page, the number is written into the text.
+ */
+const SETTINGS = "-c jit=off -c plan_cache_mode=force_generic_plan";
+
 const INT8_OID: number = types.builtins.INT8;
 
 /** bigint columns hold milliseconds, revisions and counts, all far below 2^53. */
@@ -150,8 +157,7 @@ export class Database implements Queryable {
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
-      // Compiling a plan costs more than any of these statements; partitions make Postgres think otherwise.
-      options: "-c jit=off",
+      options: SETTINGS,
       types: parsers,
     };
   }
@@ -176,6 +182,11 @@ export function only<Row>(rows: readonly Row[]): Row {
     throw new WeftError("internal", "INVARIANT", `invariant broken: one row expected, not ${rows.length}`);
   }
   return row;
+}
+
+/** A page as SQL: as text, because a plan for an unknown number of rows sorts where it could walk an index. */
+export function pageOf(page: { readonly limit: number; readonly skip: number }): string {
+  return `limit ${Math.trunc(page.limit)} offset ${Math.trunc(page.skip)}`;
 }
 
 function describeUrl(url: string): string {

@@ -2,7 +2,7 @@ import { WeftError } from "../base/errors.js";
 import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../core/action/store.js";
 import type { Action, Package, Rule, RuleLink, Stored, Trigger } from "../core/action/types.js";
 import { announce, watchChanges, type ChangeWatchDeps } from "./changes.js";
-import type { Queryable, Value } from "./database.js";
+import { pageOf, type Queryable, type Value } from "./database.js";
 import {
   countEntities,
   draftValues,
@@ -363,7 +363,7 @@ async function list<K extends EntityKind>(
   }
   const rows = await from.rows<EntityRow & Record<string, unknown>>(
     `${selectFrom} where ${where.join(" and ")}
-     order by e.updated_ms desc, e.name limit ${add(query.limit)} offset ${add(query.skip)}`,
+     order by e.updated_ms desc, e.name ${pageOf(query)}`,
     values,
   );
   return rows.map((row) => entityOf(row) as EntityOf[K]);
