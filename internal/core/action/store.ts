@@ -3,7 +3,7 @@ import type { Action, KeyValue, Package, Rule, RuleLink, Stored, Trigger, Exec, 
 /** A page of a list: latest change first, ties by name. */
 export interface ListQuery {
   readonly namespace: string;
-  /** 1 to 200. */
+  /** 1 to 201: a page, and one more to know whether there is another. */
   readonly limit: number;
   /** Entries to leave out at the start, for OpenWhisk's paging; 0 for none. */
   readonly skip: number;

@@ -11,7 +11,7 @@ export interface ActivationQuery {
   readonly uptoWallMs?: number | undefined;
   /** False leaves results and logs empty. */
   readonly full: boolean;
-  /** 1 to 200. */
+  /** 1 to 201: a page, and one more to know whether there is another. */
   readonly limit: number;
   readonly skip: number;
   readonly after?: { readonly startWallMs: number; readonly id: ActivationId } | undefined;
