@@ -155,4 +155,24 @@ describe("FastWriter", () => {
     expect(copy).toEqual(third);
     expect(fast.length).toBe(7);
   });
+
+  it("writes the same wherever in its buffer a message begins and ends", () => {
+    const body = Buffer.alloc(300, 7);
+    const stock = new BinaryWriter().uint32(10).fork().bytes(body).join().finish();
+    const fast = new FastWriter();
+    // Steps of a few bytes bring the end of some message to every place around the end of a buffer.
+    for (let i = 0; i < 20_000; i++) {
+      fast.raw(body.subarray(0, i % 7));
+      fast.take();
+      fast.uint32(10).fork().bytes(body).join();
+      if (Buffer.compare(fast.take(), stock) !== 0) throw new Error(`message ${i} differs`);
+    }
+  });
+
+  it("does not keep a buffer that one large message needed", () => {
+    const fast = new FastWriter();
+    const large = fast.raw(Buffer.alloc(1_000_000)).take();
+    const small = fast.raw(Buffer.alloc(10)).take();
+    expect(small.buffer).not.toBe(large.buffer);
+  });
 });

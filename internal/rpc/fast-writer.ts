@@ -4,10 +4,18 @@
 
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 
-const INITIAL_BYTES = 4 * 1024;
+/** A writer that is used once or twice takes no more than this. */
+const FIRST_BYTES = 1024;
+/** Many small messages share a buffer: one of their own each would be most of what the garbage collector has to do. */
+const SLAB_BYTES = 16 * 1024;
+/** A buffer that grew beyond this for one message is not kept for the next. */
+const SLAB_BYTES_MAX = 64 * 1024;
 
 export class FastWriter {
-  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #buffer = Buffer.allocUnsafe(FIRST_BYTES);
+  /** Where the message begins that is being written; what is before it was handed over. */
+  #start = 0;
+  /** Where the next byte goes. */
   #length = 0;
   readonly #forks: number[] = [];
 
@@ -17,23 +25,29 @@ export class FastWriter {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#length - this.#start;
   }
 
-  /** The bytes written so far, in a buffer of their own; the writer starts anew. */
+  /** The bytes written so far; nothing writes to them again. The writer starts anew. */
   take(): Buffer {
-    // The buffer is handed over instead of copied: a frame is written once and sent once.
-    const taken = this.#buffer.subarray(0, this.#length);
-    this.#buffer = Buffer.allocUnsafe(Math.max(INITIAL_BYTES, Math.min(this.#length * 2, 64 * 1024)));
-    this.#length = 0;
+    // Handed over instead of copied: a frame is written once and sent once.
+    const taken = this.#buffer.subarray(this.#start, this.#length);
+    this.#start = this.#length;
+    if (this.#buffer.length > SLAB_BYTES_MAX) this.#forget();
     return taken;
   }
 
-  /** The same as a copy, for small messages: the writer keeps its buffer. */
+  /** The same as a copy, for small messages that are kept: it does not keep what else is in the buffer. */
   takeCopy(): Buffer {
-    const copy = Buffer.from(this.#buffer.subarray(0, this.#length));
-    this.#length = 0;
+    const copy = Buffer.from(this.#buffer.subarray(this.#start, this.#length));
+    this.#length = this.#start;
     return copy;
+  }
+
+  #forget(): void {
+    this.#buffer = Buffer.allocUnsafe(FIRST_BYTES);
+    this.#start = 0;
+    this.#length = 0;
   }
 
   finish(): Buffer {
@@ -145,8 +159,9 @@ export class FastWriter {
   }
 
   join(): this {
-    const start = this.#forks.pop();
-    if (start === undefined) throw new Error("join without fork");
+    const fork = this.#forks.pop();
+    if (fork === undefined) throw new Error("join without fork");
+    let start = fork;
     const size = this.#length - start - 1;
     if (size < 128) {
       this.#buffer[start] = size;
@@ -154,7 +169,9 @@ export class FastWriter {
     }
     let lengthBytes = 1;
     for (let rest = size >>> 7; rest > 0; rest >>>= 7) lengthBytes += 1;
+    const from = start - this.#start;
     this.#reserve(lengthBytes - 1);
+    start = this.#start + from; // it may have moved
     this.#buffer.copyWithin(start + lengthBytes, start + 1, this.#length);
     this.#length += lengthBytes - 1;
     let at = start;
@@ -179,10 +196,13 @@ export class FastWriter {
   }
 
   #reserve(more: number): void {
-    const needed = this.#length + more;
-    if (needed <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
-    this.#buffer.copy(grown, 0, 0, this.#length);
+    if (this.#length + more <= this.#buffer.length) return;
+    const written = this.length;
+    const grown = Buffer.allocUnsafe(Math.max(SLAB_BYTES, (written + more) * 2));
+    this.#buffer.copy(grown, 0, this.#start, this.#length);
+    for (let i = 0; i < this.#forks.length; i++) (this.#forks[i] as number) -= this.#start;
     this.#buffer = grown;
+    this.#start = 0;
+    this.#length = written;
   }
 }
