@@ -99,6 +99,7 @@ export class SimNetwork {
 class SimLink implements Link<unknown, unknown> {
   onItem: (item: unknown) => void = () => {};
   onClosed: (why: WeftError | undefined) => void = () => {};
+  onFinished: (() => void) | undefined;
   readonly backlogBytes = 0;
   peer: SimLink | undefined;
   deaf = false;
@@ -118,6 +119,14 @@ class SimLink implements Link<unknown, unknown> {
     if (!this.#open) return false;
     this.#deliver((peer) => peer.onItem(item));
     return true;
+  }
+
+  finish(): void {
+    if (!this.#open) return;
+    this.#deliver((peer) => {
+      if (peer.onFinished) peer.onFinished();
+      else peer.close();
+    });
   }
 
   close(): void {

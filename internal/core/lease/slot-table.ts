@@ -223,6 +223,8 @@ class Pool {
   readonly holders = new Map<Dispatcher, Set<Slot>>();
   readonly told = new Map<Dispatcher, number>();
   contendedSinceMonoMs: number | undefined;
+  /** Somebody holds slots by its own report, and may not know of the contention. */
+  untold = false;
   revoking = 0;
   /** Somebody asked for it; otherwise it is known from sandboxes only. */
   asked = false;
@@ -502,6 +504,8 @@ export class SlotTable {
     slot.epoch = lease.epoch;
     slot.sequence = lease.sequence;
     this.#hold(slot, dispatcher);
+    sandbox.pool.untold = true;
+    this.#touched.add(sandbox.pool);
     return slot;
   }
 
@@ -896,8 +900,10 @@ export class SlotTable {
 
   #settleContention(pool: Pool, nowMonoMs: number): void {
     if (pool.wishes.size > 0) {
-      if (pool.contendedSinceMonoMs === undefined && pool.holders.size > 0) {
-        pool.contendedSinceMonoMs = nowMonoMs;
+      const begins = pool.contendedSinceMonoMs === undefined;
+      if (pool.holders.size > 0 && (begins || pool.untold)) {
+        if (begins) pool.contendedSinceMonoMs = nowMonoMs;
+        pool.untold = false;
         for (const holder of pool.holders.keys()) this.#tell(pool, holder, nowMonoMs); // T4
       }
       return;
