@@ -6,6 +6,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseManifest } from "../../internal/core/sandbox/manifest.js";
 import { PublicClient } from "../harness/client.js";
 import { requireService } from "../harness/services.js";
 import type { BenchContext, RowResult } from "./rows.js";
@@ -81,10 +82,8 @@ async function bareStart(docker: Docker): Promise<number> {
 }
 
 function imageOf(kind: string): string {
-  const manifest = JSON.parse(readFileSync(new URL("../../runtimes/manifest.json", import.meta.url), "utf8")) as {
-    readonly kinds: readonly { readonly kind: string; readonly image: string }[];
-  };
-  const found = manifest.kinds.find((one) => one.kind === kind);
-  if (!found) throw new Error(`runtimes/manifest.json has no ${kind}`);
-  return found.image;
+  const manifest = parseManifest(readFileSync(new URL("../../runtimes/manifest.json", import.meta.url), "utf8"));
+  const image = manifest.find(kind)?.image;
+  if (image === undefined) throw new Error(`runtimes/manifest.json has no ${kind}`);
+  return image;
 }

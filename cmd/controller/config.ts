@@ -1,0 +1,1 @@
+export { controllerSettings as controllerConfig } from "../../internal/assembly/settings.js";

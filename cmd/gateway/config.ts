@@ -1,0 +1,1 @@
+export { gatewaySettings as gatewayConfig } from "../../internal/assembly/settings.js";

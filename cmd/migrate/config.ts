@@ -1,0 +1,1 @@
+export { migrateSettings as migrateConfig } from "../../internal/assembly/settings.js";

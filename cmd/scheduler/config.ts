@@ -1,0 +1,1 @@
+export { schedulerSettings as schedulerConfig } from "../../internal/assembly/settings.js";
