@@ -1,0 +1,514 @@
+// All sandboxes of an invoker: made on a scheduler's order or as stem cells, ended for want of memory or of calls.
+//
+//   H1. What sandboxes may take together never exceeds the memory of the invoker: a new one waits until what it replaces
+//       is really gone.
+//   H2. Starts that somebody waits for come before stem cells, and stem cells take only memory that is free.
+//   H3. An order is carried out once, however often it is said; one from a scheduler that was replaced is refused.
+
+import { Backoff } from "../base/backoff.js";
+import { BoundedQueue } from "../base/bounded-queue.js";
+import { every, type Clock } from "../base/clock.js";
+import { toWeftError, WeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import type { Random } from "../base/random.js";
+import type { Tracer } from "../base/trace.js";
+import type { ActionAsk } from "../core/dispatch/call.js";
+import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
+import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
+import { EpochFence } from "../core/sandbox/slots.js";
+import type { SandboxState } from "../core/sandbox/state.js";
+import type { CodeCache } from "./code-cache.js";
+import { STATES, type EndName, type InvokerMetrics } from "./metrics.js";
+import { Sandbox, type SandboxDeps, type SandboxOrder } from "./sandbox.js";
+import { SandboxEncoder } from "./sandbox-codec.js";
+import type { InvokerSettings, StemSetting } from "./settings.js";
+
+/** Starts that may wait: a scheduler that orders more is told there is no room. */
+const START_QUEUE_MAX = 1_024;
+/** Orders remembered after their sandbox is gone, so that a repetition is answered and not carried out. */
+const ORDERS_REMEMBERED = 4_096;
+/** Demand for stem cells is counted in windows of the time that making some takes. */
+const STEM_WINDOW_MS = 10_000;
+const HOUSEKEEPING_MS_MAX = 1_000;
+const HOUSEKEEPING_MS_MIN = 20;
+
+export interface CreateOrder {
+  readonly order: number;
+  readonly shard: number;
+  readonly epoch: number;
+  readonly action: ActionAsk;
+}
+
+/** What became of an order or a sandbox, for the schedulers. */
+export type HostReport =
+  | { readonly kind: "sandbox"; readonly sandbox: Sandbox; readonly end: EndName | undefined; readonly message: string }
+  /** No sandbox was made for this order. */
+  | {
+      readonly kind: "refused";
+      readonly order: SandboxOrder;
+      readonly action: ActionAsk;
+      readonly end: EndName;
+      readonly message: string;
+    };
+
+export interface SandboxHostDeps {
+  readonly driver: SandboxDriver;
+  readonly code: CodeCache;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: InvokerMetrics;
+  readonly tracer: Tracer;
+  readonly settings: InvokerSettings;
+  /** Told of everything that schedulers must know. */
+  readonly report: (report: HostReport) => void;
+  /** Free memory and the like changed. */
+  readonly capacityChanged: () => void;
+  /** Leases on it are void. */
+  readonly slotsGone: (sandbox: number) => void;
+}
+
+interface StartJob {
+  readonly sandbox: Sandbox;
+  readonly stem: StemClass | undefined;
+  readonly queuedMonoMs: number;
+}
+
+interface StemClass extends StemSetting {
+  /** Starts per window, the present one last. */
+  readonly windows: number[];
+  readonly backoff: Backoff;
+  /** None is made before: making the last one failed. */
+  quietUntilMonoMs: number;
+}
+
+export class SandboxHost {
+  readonly #sandboxes = new Map<number, Sandbox>();
+  readonly #demand = new BoundedQueue<StartJob>(START_QUEUE_MAX);
+  readonly #stemStarts = new BoundedQueue<StartJob>(START_QUEUE_MAX);
+  readonly #stems: readonly StemClass[];
+  readonly #starts = new Set<Promise<void>>();
+  readonly #aborts = new Map<number, AbortController>();
+  /** What is being destroyed still takes its memory (H1). */
+  readonly #destroying = new Map<Sandbox, Promise<void>>();
+  readonly #roomWaiters = new Set<() => void>();
+  readonly #orders = new Map<string, { readonly sandbox: Sandbox } | { readonly refusal: HostReport }>();
+  /** Why making one failed, until that is reported. */
+  readonly #failures = new WeakMap<Sandbox, string>();
+  readonly #encoder = new SandboxEncoder();
+  readonly #sandboxDeps: SandboxDeps;
+  readonly fence = new EpochFence();
+  #kinds: ReadonlySet<string> = new Set();
+  #next = 0;
+  #usedMb = 0;
+  #destroyingMb = 0;
+  #greedyClock = 0;
+  #windowEndsMonoMs = 0;
+  #draining = false;
+  #stopHousekeeping = (): void => {};
+
+  constructor(private readonly deps: SandboxHostDeps) {
+    const { clock, log, metrics, tracer, code, settings, random } = deps;
+    this.#stems = settings.stems.map((stem) => ({
+      ...stem,
+      windows: [0],
+      backoff: new Backoff({ firstMs: 1_000, maxMs: 60_000 }, random),
+      quietUntilMonoMs: 0,
+    }));
+    this.#sandboxDeps = {
+      clock,
+      log,
+      metrics,
+      tracer,
+      code,
+      encoder: this.#encoder,
+      cancelGraceMs: settings.cancelGraceMs,
+      greedyClock: () => this.#greedyClock,
+      changed: (sandbox, what) => {
+        if (what === "state") this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
+        else this.deps.capacityChanged();
+      },
+      ended: (sandbox, reason) => this.#ended(sandbox, reason),
+    };
+    for (const state of STATES) metrics.sandboxes.bound({ state }).from(() => this.#count(state));
+    metrics.memoryTotal.set(settings.memoryMb * MIB);
+    metrics.memoryUsed.from(() => this.#usedMb * MIB);
+    metrics.memoryEvictable.from(() => this.evictableMb * MIB);
+    metrics.startQueue.from(() => this.#demand.size + this.#stemStarts.size);
+    metrics.startQueueAge.from(() => this.#demand.headAgeMs(clock.monoMs()) / 1_000);
+  }
+
+  /** @param kinds what the driver can make */
+  start(kinds: readonly string[]): void {
+    this.#kinds = new Set(kinds);
+    const { clock, settings } = this.deps;
+    this.#windowEndsMonoMs = clock.monoMs() + STEM_WINDOW_MS;
+    const shortest = Math.min(settings.freezeAfterMs, settings.idleTimeoutMs) / 4;
+    const everyMs = Math.min(HOUSEKEEPING_MS_MAX, Math.max(HOUSEKEEPING_MS_MIN, shortest));
+    this.#stopHousekeeping = every(clock, everyMs, () => this.#keepHouse());
+    this.#refillStems();
+  }
+
+  get(number: number): Sandbox | undefined {
+    return this.#sandboxes.get(number);
+  }
+
+  get sandboxes(): Iterable<Sandbox> {
+    return this.#sandboxes.values();
+  }
+
+  get freeMb(): number {
+    return Math.max(0, this.deps.settings.memoryMb - this.#usedMb);
+  }
+
+  get evictableMb(): number {
+    return evictableMb(this.#sandboxes.values());
+  }
+
+  get starting(): number {
+    return this.#starts.size + this.#demand.size + this.#stemStarts.size;
+  }
+
+  /** Stem cells that an order could take now. */
+  stems(): readonly { readonly kind: string; readonly memoryMb: number; readonly count: number }[] {
+    return this.#stems.map((stem) => ({
+      kind: stem.kind,
+      memoryMb: stem.memoryMb,
+      count: this.#countStems(stem, "stem"),
+    }));
+  }
+
+  // ---- orders ----
+
+  /** H3. The answer is a report: when its sandbox is ready, or at once. */
+  create(order: CreateOrder, schedulerBootId: string): void {
+    const { action } = order;
+    const by: SandboxOrder = { order: order.order, schedulerBootId };
+    const key = `${order.epoch}/${order.order}`;
+    const before = this.#orders.get(key);
+    if (before) {
+      this.#repeat(before, by);
+      return;
+    }
+    if (!this.fence.admits(order.shard, order.epoch)) {
+      this.deps.metrics.fencedOrders.inc();
+      this.#refuse(undefined, by, action, "fenced", `epoch ${order.epoch} of shard ${order.shard} is over`);
+      return;
+    }
+    if (this.#draining) {
+      this.#refuse(key, by, action, "draining", "the invoker drains");
+      return;
+    }
+    if (!this.#kinds.has(action.kind)) {
+      this.#refuse(key, by, action, "startFailed", `this invoker does not run ${action.kind}`);
+      return;
+    }
+    this.#countDemand(action);
+    const stem = this.#findStem(action);
+    if (stem) {
+      this.#remember(key, { sandbox: stem });
+      stem.claim(action, by);
+      this.deps.report({ kind: "sandbox", sandbox: stem, end: undefined, message: "" });
+      this.#refillStems();
+      return;
+    }
+    if (!this.#admit(action.memoryMb)) {
+      this.#refuse(undefined, by, action, "noRoom", `${action.memoryMb} MiB do not fit; ${this.freeMb} MiB are free`);
+      return;
+    }
+    const sandbox = this.#add(action.kind, action.memoryMb);
+    this.#remember(key, { sandbox });
+    sandbox.claim(action, by);
+    this.#demand.push({ sandbox, stem: undefined, queuedMonoMs: this.deps.clock.monoMs() }, this.deps.clock.monoMs());
+    this.deps.capacityChanged();
+    this.#pump();
+  }
+
+  /** Ends a sandbox once no call runs in it. @returns false when the order is stale */
+  destroy(number: number, shard: number, epoch: number): boolean {
+    if (!this.fence.admits(shard, epoch)) {
+      this.deps.metrics.fencedOrders.inc();
+      return false;
+    }
+    const sandbox = this.#sandboxes.get(number);
+    if (!sandbox) return true;
+    this.deps.slotsGone(number);
+    sandbox.endWhenIdle("evicted");
+    return true;
+  }
+
+  #repeat(before: { readonly sandbox: Sandbox } | { readonly refusal: HostReport }, by: SandboxOrder): void {
+    if ("refusal" in before) {
+      this.deps.report(before.refusal);
+      return;
+    }
+    const { sandbox } = before;
+    sandbox.order = by; // whoever asks now is told when it is there
+    if (sandbox.state === "starting") return;
+    const end = sandbox.state === "gone" ? "died" : undefined;
+    this.deps.report({ kind: "sandbox", sandbox, end, message: "" });
+  }
+
+  /** @param key undefined: it may be said again, and decided anew */
+  #refuse(key: string | undefined, order: SandboxOrder, action: ActionAsk, end: EndName, message: string): void {
+    const refusal: HostReport = { kind: "refused", order, action, end, message };
+    if (key !== undefined) this.#remember(key, { refusal });
+    this.deps.metrics.ends.bound({ reason: end }).inc();
+    this.deps.report(refusal);
+  }
+
+  #remember(key: string, what: { readonly sandbox: Sandbox } | { readonly refusal: HostReport }): void {
+    this.#orders.set(key, what);
+    if (this.#orders.size <= ORDERS_REMEMBERED) return;
+    for (const [oldest, of] of this.#orders) {
+      // One whose sandbox lives must stay: its repetition would make a second one.
+      if ("sandbox" in of && of.sandbox.state !== "gone") continue;
+      this.#orders.delete(oldest);
+      return;
+    }
+  }
+
+  // ---- making them ----
+
+  /** Makes room for one more, if it can. */
+  #admit(memoryMb: number): boolean {
+    if (this.#demand.full) return false;
+    const room = makeRoom(
+      this.#sandboxes.values(),
+      memoryMb,
+      this.deps.settings.memoryMb - this.#usedMb,
+      this.#greedyClock,
+    );
+    if (!room) return false;
+    this.#greedyClock = room.clock;
+    for (const victim of room.victims) victim.end("evicted");
+    return true;
+  }
+
+  #add(kind: string, memoryMb: number): Sandbox {
+    this.#next += 1;
+    const sandbox = new Sandbox(this.#next, kind, memoryMb, this.#sandboxDeps);
+    this.#sandboxes.set(sandbox.number, sandbox);
+    this.#usedMb += memoryMb;
+    return sandbox;
+  }
+
+  #pump(): void {
+    while (this.#starts.size < this.deps.settings.parallelStarts) {
+      const job = this.#demand.shift() ?? this.#stemStarts.shift(); // H2
+      if (!job) return;
+      if (job.sandbox.state === "gone") continue;
+      const start = this.#start(job).finally(() => {
+        this.#starts.delete(start);
+        this.deps.capacityChanged();
+        this.#pump();
+      });
+      this.#starts.add(start);
+    }
+  }
+
+  /** Never rejects. */
+  async #start({ sandbox, stem, queuedMonoMs }: StartJob): Promise<void> {
+    const { driver, clock, settings, metrics, log, tracer } = this.deps;
+    const abort = new AbortController();
+    this.#aborts.set(sandbox.number, abort);
+    const span = tracer.start("sandbox.start", "");
+    const spec = {
+      sandbox: sandbox.number,
+      kind: sandbox.kind,
+      memoryMb: sandbox.memoryMb,
+      pidsMax: settings.pidsMax,
+      env: settings.sandboxEnv,
+    };
+    let createMonoMs = clock.monoMs();
+    try {
+      await this.#roomFor(abort.signal);
+      createMonoMs = clock.monoMs();
+      sandbox.queueMs = createMonoMs - queuedMonoMs;
+      const process = await driver.create(spec, settings.startTimeoutMs, abort.signal);
+      sandbox.createMs = clock.monoMs() - createMonoMs;
+      metrics.createOk.observeMs(sandbox.createMs);
+      if (this.#isGone(sandbox)) {
+        this.#destroy(sandbox, process); // ended while it was made
+        return;
+      }
+      sandbox.started(process);
+      if (stem) stem.backoff.reset();
+      this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
+    } catch (thrown) {
+      const error = toWeftError(thrown);
+      span.fail(error);
+      if (this.#isGone(sandbox)) return; // it was to end; that it did not begin is no failure
+      metrics.createFailed.observeMs(clock.monoMs() - createMonoMs);
+      log.warn("a sandbox could not be made", { sandboxId: sandbox.number, kind: sandbox.kind, error });
+      if (stem) stem.quietUntilMonoMs = clock.monoMs() + stem.backoff.nextMs();
+      this.#failures.set(sandbox, error.message);
+      sandbox.end("startFailed");
+    } finally {
+      span.end();
+      this.#aborts.delete(sandbox.number);
+    }
+  }
+
+  // An await has passed: it may have ended meanwhile.
+  #isGone(sandbox: Sandbox): boolean {
+    return sandbox.state === "gone";
+  }
+
+  /** H1 */
+  async #roomFor(signal: AbortSignal): Promise<void> {
+    const { clock, settings } = this.deps;
+    const untilMonoMs = clock.monoMs() + settings.startTimeoutMs;
+    while (this.#usedMb + this.#destroyingMb > settings.memoryMb && this.#destroying.size > 0) {
+      const leftMs = untilMonoMs - clock.monoMs();
+      if (leftMs <= 0) {
+        throw new WeftError("deadlineExceeded", "NO_ROOM_IN_TIME", "what had to make room did not end in time");
+      }
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          cancel();
+          this.#roomWaiters.delete(go);
+          signal.removeEventListener("abort", go);
+          resolve();
+        };
+        const cancel = clock.after(leftMs, go);
+        this.#roomWaiters.add(go);
+        signal.addEventListener("abort", go, { once: true });
+      });
+      if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the sandbox is not wanted any more");
+    }
+  }
+
+  // ---- ending them ----
+
+  #ended(sandbox: Sandbox, reason: EndName): void {
+    const { metrics, log } = this.deps;
+    if (!this.#sandboxes.delete(sandbox.number)) return;
+    this.#usedMb -= sandbox.memoryMb;
+    metrics.ends.bound({ reason }).inc();
+    this.#aborts.get(sandbox.number)?.abort();
+    if (sandbox.process) this.#destroy(sandbox, sandbox.process);
+    log.debug("a sandbox ended", { sandboxId: sandbox.number, action: sandbox.ask?.key, reason });
+    if (sandbox.ask) this.deps.slotsGone(sandbox.number);
+    this.deps.report({ kind: "sandbox", sandbox, end: reason, message: this.#failures.get(sandbox) ?? "" });
+    this.deps.capacityChanged();
+    this.#pump();
+  }
+
+  #destroy(sandbox: Sandbox, process: SandboxProcess): void {
+    this.#destroyingMb += sandbox.memoryMb;
+    const destroyed = process
+      .destroy()
+      .catch((thrown: unknown) => {
+        this.deps.log.error("a sandbox could not be destroyed; its memory may not be free", {
+          sandboxId: sandbox.number,
+          error: toWeftError(thrown),
+        });
+      })
+      .finally(() => {
+        this.#destroyingMb -= sandbox.memoryMb;
+        this.#destroying.delete(sandbox);
+        for (const go of [...this.#roomWaiters]) go();
+        this.#refillStems();
+      });
+    this.#destroying.set(sandbox, destroyed);
+  }
+
+  /** Nothing new; what is idle ends now, the rest when its calls have ended. */
+  drain(): void {
+    this.#draining = true;
+    for (const sandbox of [...this.#sandboxes.values()]) sandbox.endWhenIdle("draining");
+  }
+
+  /** Ends everything, whatever runs; resolves when nothing is left. */
+  async close(): Promise<void> {
+    this.#draining = true;
+    this.#stopHousekeeping();
+    for (const sandbox of [...this.#sandboxes.values()]) sandbox.end("draining");
+    while (this.#destroying.size > 0 || this.#starts.size > 0) {
+      await Promise.all([...this.#destroying.values(), ...this.#starts]);
+    }
+  }
+
+  // ---- stem cells and idleness ----
+
+  #keepHouse(): void {
+    const { clock, settings, driver } = this.deps;
+    const now = clock.monoMs();
+    const times = driver.abilities.freeze ? settings : { ...settings, freezeAfterMs: Infinity };
+    for (const sandbox of [...this.#sandboxes.values()]) {
+      switch (idleAction(sandbox, now, times)) {
+        case "end":
+          if (sandbox.evictable) sandbox.end("evicted");
+          break;
+        case "freeze":
+          if (sandbox.evictable) sandbox.freeze();
+          break;
+        case "keep":
+      }
+    }
+    while (now >= this.#windowEndsMonoMs) {
+      this.#windowEndsMonoMs += STEM_WINDOW_MS;
+      for (const { windows } of this.#stems) {
+        windows.push(0);
+        if (windows.length > STEM_WINDOWS) windows.shift();
+      }
+    }
+    this.#refillStems();
+  }
+
+  #countDemand(action: ActionAsk): void {
+    for (const stem of this.#stems) {
+      if (stem.kind !== action.kind || stem.memoryMb !== action.memoryMb) continue;
+      stem.windows[stem.windows.length - 1] = (stem.windows.at(-1) ?? 0) + 1;
+    }
+  }
+
+  #findStem(action: ActionAsk): Sandbox | undefined {
+    for (const sandbox of this.#sandboxes.values()) {
+      if (sandbox.state === "stem" && sandbox.kind === action.kind && sandbox.memoryMb === action.memoryMb) {
+        return sandbox;
+      }
+    }
+    return undefined;
+  }
+
+  #refillStems(): void {
+    if (this.#draining) return;
+    const { settings, clock } = this.deps;
+    const now = clock.monoMs();
+    for (const stem of this.#stems) {
+      if (!this.#kinds.has(stem.kind) || now < stem.quietUntilMonoMs) continue;
+      let stemMb = 0;
+      for (const sandbox of this.#sandboxes.values()) if (!sandbox.ask) stemMb += sandbox.memoryMb;
+      const shortage = stemShortage({
+        target: stemTarget(stem, stem.windows),
+        present: this.#countStems(stem, "stem") + this.#countStems(stem, "starting"),
+        memoryMb: stem.memoryMb,
+        freeMb: settings.memoryMb - this.#usedMb - this.#destroyingMb,
+        shareLeftMb: settings.memoryMb * settings.stemShare - stemMb,
+      });
+      for (let i = 0; i < shortage && !this.#stemStarts.full; i += 1) {
+        this.#stemStarts.push({ sandbox: this.#add(stem.kind, stem.memoryMb), stem, queuedMonoMs: now }, now);
+      }
+    }
+    this.#pump();
+  }
+
+  #countStems(stem: StemSetting, state: SandboxState): number {
+    let count = 0;
+    for (const sandbox of this.#sandboxes.values()) {
+      if (sandbox.ask || sandbox.state !== state) continue;
+      if (sandbox.kind === stem.kind && sandbox.memoryMb === stem.memoryMb) count += 1;
+    }
+    return count;
+  }
+
+  #count(state: SandboxState): number {
+    let count = 0;
+    for (const sandbox of this.#sandboxes.values()) if (sandbox.state === state) count += 1;
+    return count;
+  }
+}
+
+const MIB = 1024 * 1024;
