@@ -42,6 +42,8 @@ export type FreeDecision<W> =
 
 /** Weight of the newest sample in moving averages: about the last twenty samples count. */
 const EWMA_WEIGHT = 0.1;
+/** A mean below this is nothing: rounded up it would keep a slot for ever. */
+const IDLE_MEAN = 0.05;
 /** Free slots are kept for this much more than the usual number in flight, plus one (architecture, slot leases). */
 const HEADROOM = 1.15;
 
@@ -51,6 +53,8 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
   #waiting: W[] = [];
   #head = 0;
   #inFlight = 0;
+  /** Most in flight since the last tick: what a moment shows says nothing when calls end in a millisecond. */
+  #inFlightPeak = 0;
   #inFlightMean = 0;
   #serviceMs = 0;
   #arrivals = 0;
@@ -168,14 +172,18 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
 
   /** To be called every few tens of milliseconds. @returns surplus slots to give back, and items whose time is up */
   tick(nowMonoMs: number): { readonly surplus: S[]; readonly expired: W[] } {
-    this.#inFlightMean += 0.2 * (this.#inFlight - this.#inFlightMean);
+    // Up at once, down slowly: a slot that is given back too early costs two messages and a wait.
+    const peak = this.#inFlightPeak;
+    this.#inFlightMean = peak > this.#inFlightMean ? peak : this.#inFlightMean + 0.2 * (peak - this.#inFlightMean);
+    if (this.#inFlightMean < IDLE_MEAN) this.#inFlightMean = 0;
+    this.#inFlightPeak = this.#inFlight;
     const windowMs = nowMonoMs - this.#arrivalsSinceMonoMs;
     if (windowMs >= 200) {
       this.#arrivalsPerSecond = (this.#arrivals * 1000) / windowMs;
       this.#arrivals = 0;
       this.#arrivalsSinceMonoMs = nowMonoMs;
     }
-    const wanted = Math.ceil(Math.max(this.#inFlightMean, this.#inFlight) * HEADROOM) + 1;
+    const wanted = Math.ceil(this.#inFlightMean * HEADROOM) + 1;
     const surplus = this.#takeFree(Math.max(0, this.#free.length + this.#inFlight - wanted));
     return { surplus, expired: this.#takeExpired(nowMonoMs) };
   }
@@ -199,8 +207,7 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
     }
     const item = this.#shift();
     if (item !== undefined) {
-      slot.busy = true;
-      this.#inFlight += 1;
+      this.#take(slot);
       return { kind: "serve", item };
     }
     if (this.#contended) {
@@ -211,12 +218,17 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
     return { kind: "keep" };
   }
 
+  #take(slot: S): void {
+    slot.busy = true;
+    this.#inFlight += 1;
+    if (this.#inFlight > this.#inFlightPeak) this.#inFlightPeak = this.#inFlight;
+  }
+
   // Last in, first out: few sandboxes stay hot and the rest age out.
   #pop(): S | undefined {
     const slot = this.#free.pop();
     if (!slot) return undefined;
-    slot.busy = true;
-    this.#inFlight += 1;
+    this.#take(slot);
     return slot;
   }
 
