@@ -15,6 +15,7 @@
 import { every, type Clock } from "../base/clock.js";
 import { FixedRing } from "../base/fixed-ring.js";
 import type { Log } from "../base/log.js";
+import type { Counter } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
 import { shardOf, type Coordination, type Member } from "../core/coordination/coordination.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
@@ -920,13 +921,13 @@ type BoundCounters = ReturnType<typeof bindCounters>;
 
 /** Series looked up once: counting on the grant path is an addition. */
 function bindCounters(metrics: SchedulerMetrics) {
-  const returns = {
+  const returns: Partial<Record<ReturnReason, Counter>> = {
     [ReturnReason.SURPLUS]: metrics.returns.bound({ reason: "surplus" }),
     [ReturnReason.CONTENDED]: metrics.returns.bound({ reason: "contended" }),
     [ReturnReason.DRAIN]: metrics.returns.bound({ reason: "drain" }),
     [ReturnReason.VOID]: metrics.returns.bound({ reason: "void" }),
   };
-  const rejects = {
+  const rejects: Partial<Record<RejectReason, Counter>> = {
     [RejectReason.NO_CAPACITY]: metrics.rejects.bound({ reason: "noCapacity" }),
     [RejectReason.START_FAILED]: metrics.rejects.bound({ reason: "startFailed" }),
     [RejectReason.NOT_OWNER]: metrics.rejects.bound({ reason: "notOwner" }),
@@ -936,9 +937,8 @@ function bindCounters(metrics: SchedulerMetrics) {
   const stem = metrics.startSeconds.bound({ kind: "stem" });
   return {
     granted: () => metrics.grants.inc(),
-    returns: (reason: number, leases: number) =>
-      (returns[reason as keyof typeof returns] ?? returns[ReturnReason.SURPLUS]).inc(leases),
-    reject: (reason: RejectReason) => rejects[reason as keyof typeof rejects].inc(),
+    returns: (reason: ReturnReason, leases: number) => returns[reason]?.inc(leases),
+    reject: (reason: RejectReason) => rejects[reason]?.inc(),
     stale: (by: number) => metrics.stale.inc(by),
     contended: () => metrics.contentions.inc(),
     revoked: () => metrics.revocations.inc(),

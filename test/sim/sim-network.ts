@@ -27,15 +27,14 @@ export class SimNetwork {
   ): void {
     this.#servers.set(`${address}${method.path}`, {
       process,
-      accept: accept as (link: Link<unknown, unknown>) => void,
+      accept: accept,
     });
   }
 
   /** The network as one process sees it. */
   of(process: string): Network {
     return {
-      dial: <Up, Down>(address: string, method: LinkMethod<Up, Down>) =>
-        this.#dial(process, address, method.path) as unknown as Link<Down, Up>,
+      dial: <Up, Down>(address: string, method: LinkMethod<Up, Down>) => this.#dial(process, address, method.path),
     };
   }
 

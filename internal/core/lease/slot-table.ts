@@ -491,9 +491,10 @@ export class SlotTable {
     const sandbox = this.#invokers.get(lease.invokerBootId)?.sandboxes.get(lease.sandbox);
     const slot = sandbox?.slots[lease.slot];
     if (
+      !sandbox ||
       !slot ||
-      sandbox?.retiring ||
-      sandbox?.pool.revisionId !== lease.revisionId ||
+      sandbox.retiring ||
+      sandbox.pool.revisionId !== lease.revisionId ||
       compareGrants(lease, slot) < 0 ||
       (compareGrants(lease, slot) === 0 && slot.holder !== undefined && slot.holder !== dispatcher)
     ) {
