@@ -1,17 +1,22 @@
 // Loads an action's code and finds its main function.
 
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Script } from "node:vm";
+import { compileFunction, constants, Script } from "node:vm";
 import type { Init } from "./codec.js";
 import { unzip } from "./unzip.js";
+
+/** How long Node may take to find a syntax error again. */
+const CHECK_MS = 5_000;
 
 export type Main = (params: unknown, context: unknown) => unknown;
 
 /** @throws Error whose message a developer can act on */
 export async function load(init: Init, workDir: string): Promise<Main> {
+  if (init.code.length === 0) throw new Error("Missing main/no code to execute.");
   const main = init.main === "" ? "main" : init.main;
   const dir = mkdtempSync(join(workDir, "action-"));
   process.chdir(dir);
@@ -19,25 +24,46 @@ export async function load(init: Init, workDir: string): Promise<Main> {
     unzip(init.code, dir);
     return pick(await importAny(entryOf(dir)), main, "the archive");
   }
-  const source = init.code.toString("utf8");
-  const fileName = `${init.actionName.split("/").at(-1) ?? "action"}.js`;
-  if (looksLikeModule(source)) {
-    const path = join(dir, fileName.replace(/\.js$/, ".mjs"));
-    writeFileSync(path, source);
-    return pick(await importAny(path), main, fileName);
-  }
-  return loadScript(source, dir, fileName, main);
+  const name = init.actionName.split("/").at(-1) ?? "action";
+  const source = init.code
+    .toString("utf8")
+    .replace(/^\ufeff/, "")
+    .replace(/^#!/, "//");
+  const fileName = name.endsWith(".js") ? name : `${name}.js`;
+  const path = join(dir, fileName);
+  writeFileSync(path, source);
+  const script = compileScript(source, fileName, main);
+  if (script) return runScript(script, dir, path, fileName, main);
+  const modulePath = path.replace(/\.js$/, ".mjs");
+  renameSync(path, modulePath);
+  return pick(await importAny(modulePath), main, fileName);
 }
 
 // A plain `function main` without an export is found by asking for the name in the scope of the code itself.
-function loadScript(source: string, dir: string, fileName: string, main: string): Main {
+const HEAD = "(function (exports, require, module, __filename, __dirname) {";
+
+/** Undefined when only a module can say this: then it is one. */
+function compileScript(source: string, fileName: string, main: string): Script | undefined {
   if (!/^[\w$.]+$/.test(main)) throw new Error(`main "${main}" is not the name of a function`);
-  const path = join(dir, fileName);
-  writeFileSync(path, source);
   const head = main.split(".")[0] ?? main;
-  const wrapper = `(function (exports, require, module, __filename, __dirname) {${source}
-;return typeof ${head} === "undefined" ? undefined : ${main};})`;
-  const script = new Script(wrapper, { filename: fileName });
+  const wrapped = `${HEAD}${source}\n;return typeof ${head} === "undefined" ? undefined : ${main};})`;
+  try {
+    return new Script(wrapped, {
+      filename: fileName,
+      columnOffset: -HEAD.length,
+      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+    });
+  } catch (thrown) {
+    const saysModule =
+      /Cannot use import statement|Unexpected token 'export'|Cannot use 'import\.meta'|await is only valid/;
+    if (thrown instanceof SyntaxError && saysModule.test(thrown.message)) return undefined;
+    // Without what we put around it: the place of the mistake is then in the user's code.
+    compileFunction(source, [], { filename: fileName });
+    throw thrown;
+  }
+}
+
+function runScript(script: Script, dir: string, path: string, fileName: string, main: string): Main {
   const compiled = script.runInThisContext() as (...args: unknown[]) => unknown;
   const module = { exports: {} as Record<string, unknown> };
   const named = compiled.call(module.exports, module.exports, createRequire(path), module, path, dir);
@@ -53,7 +79,7 @@ function pick(exported: unknown, main: string, where: string): Main {
     if (typeof found === "function") return found as Main;
     if (main === "main" && typeof space === "function") return space as Main;
   }
-  const names = Object.keys((exported ?? {}) as object).filter((k) => k !== "default");
+  const names = Object.keys(exported ?? {}).filter((k) => k !== "default");
   throw new Error(
     `no function "${main}" in ${where}${names.length > 0 ? `; it exports ${names.join(", ")}` : " and it exports nothing"}`,
   );
@@ -63,19 +89,34 @@ function entryOf(dir: string): string {
   const manifest = join(dir, "package.json");
   let entry = "index.js";
   if (existsSync(manifest)) {
-    const parsed = JSON.parse(readFileSync(manifest, "utf8")) as { main?: unknown };
-    if (typeof parsed.main === "string") entry = parsed.main;
+    let parsed: { main?: unknown } | null;
+    try {
+      parsed = JSON.parse(readFileSync(manifest, "utf8")) as { main?: unknown } | null;
+    } catch (thrown) {
+      throw new Error(`the archive's package.json is not JSON: ${(thrown as Error).message}`);
+    }
+    if (typeof parsed?.main === "string" && parsed.main !== "") entry = parsed.main;
   }
   const candidates = [entry, `${entry}.js`, join(entry, "index.js"), "index.mjs", "index.cjs"];
-  const found = candidates.map((name) => join(dir, name)).find((path) => existsSync(path));
+  const found = candidates
+    .map((name) => join(dir, name))
+    .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
   if (found === undefined) throw new Error(`the archive has no "${entry}"; name the file in package.json's "main"`);
   return found;
 }
 
 async function importAny(path: string): Promise<unknown> {
-  return (await import(pathToFileURL(path).href)) as unknown;
+  try {
+    return (await import(pathToFileURL(path).href)) as unknown;
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError) addPlace(thrown, path);
+    throw thrown;
+  }
 }
 
-function looksLikeModule(source: string): boolean {
-  return /^\s*(import\s[\w{*"']|export\s+(default|async|function|const|let|class|\{|\*))/m.test(source);
+/** Node keeps the place of a module's syntax error to itself, unless asked to check the file. */
+function addPlace(error: SyntaxError, path: string): void {
+  const { stderr } = spawnSync(process.execPath, ["--check", path], { encoding: "utf8", timeout: CHECK_MS });
+  const said = stderr.split("\n\n", 1)[0] ?? "";
+  if (/^\S+:\d+\n/.test(said)) error.stack = `${said}\n\n${error.stack ?? ""}`;
 }

@@ -22,19 +22,26 @@ import {
   type Run,
   type RunOutcome,
 } from "./codec.js";
-import { load, type Main } from "./load.js";
+import type { Main } from "./load.js";
 
 /** Longest log line; a longer one is continued on the next. */
 const LINE_CHARS_MAX = 64 * 1024;
+/** Characters of log lines in one message, give or take a line. */
+const LOGS_CHARS_MAX = 1024 * 1024;
 /** Messages above this are refused: the protocol's limit. */
 const FRAME_BYTES_MAX = 64 * 1024 * 1024;
+/** A result above this is told without itself: a frame has to hold it. The invoker's own limit is far lower. */
+const RESULT_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024;
+/** What is shown of a result that is too large. */
+const EXCERPT_CHARS = 1024;
+/** Output between runs that is passed on, until the next run. */
+const BETWEEN_BYTES_MAX = 64 * 1024;
 /** The memory of the process is looked at once in so many runs: reading it costs a system call. */
 const MEMORY_EVERY_RUNS = 64;
 
 interface Running {
   readonly call: number;
   readonly abort: AbortController;
-  readonly lines: LogLine[];
   readonly partial: { [STDOUT]: string; [STDERR]: string };
   logBytes: number;
   truncated: boolean;
@@ -48,12 +55,14 @@ if (socketPath === undefined) {
   process.stderr.write("WEFT_SOCKET is not set: this program is started by a Weft invoker\n");
   process.exit(2);
 }
-for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "NODE_OPTIONS"]) delete process.env[name];
+for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "NODE_OPTIONS"])
+  Reflect.deleteProperty(process.env, name);
 mkdirSync(workDir, { recursive: true });
 
 const socket = connect(socketPath);
 const runs = new Map<number, Running>();
 const current = new AsyncLocalStorage<Running>();
+const runtimeUrl = import.meta.url.slice(0, import.meta.url.lastIndexOf("/") + 1);
 let only: Running | undefined;
 let main: Main | undefined;
 let initStarted = false;
@@ -62,12 +71,19 @@ let logLimitBytes = 0;
 let runCount = 0;
 let memoryBytes = 0;
 
-socket.on("connect", () => send(encodeHello(kind, process.versions.node)));
+/** What loads code is itself loaded while nobody waits: after hello. */
+let loader: Promise<typeof import("./load.js")> | undefined;
+
+socket.on("connect", () => {
+  send(encodeHello(kind, process.versions.node));
+  loader = import("./load.js");
+});
 socket.on("error", () => process.exit(1));
 socket.on("close", () => process.exit(0));
 readFrames((frame) => {
   const message = decodeToSandbox(frame);
-  if (message === undefined) process.exit(3); // a message of a newer protocol: doing part of it would be worse
+  if (message === undefined)
+    process.exit(3); // a message of a newer protocol: doing part of it would be worse
   else if (message.kind === "run") run(message.run);
   else if (message.kind === "init") void initialise(message.init);
   else runs.get(message.cancel.call)?.abort.abort(new Error(message.cancel.reason));
@@ -76,7 +92,10 @@ readFrames((frame) => {
 captureOutput();
 process.on("unhandledRejection", (reason) => crash(reason));
 process.on("uncaughtException", (error) => crash(error));
-process.on("exit", () => flushAll());
+process.on("exit", () => {
+  for (const running of runs.values()) endPartial(running);
+  if (only !== undefined) endPartial(only);
+});
 
 async function initialise(init: Init): Promise<void> {
   if (initStarted) {
@@ -84,18 +103,20 @@ async function initialise(init: Init): Promise<void> {
     return;
   }
   initStarted = true;
-  concurrency = init.concurrency;
   logLimitBytes = init.logLimitBytes;
   Object.assign(process.env, init.env);
   const loading = newRunning(0);
   only = loading;
   try {
+    const { load } = await (loader ??= import("./load.js"));
     main = await load(init, workDir);
-    flush(loading);
+    endPartial(loading);
     only = undefined;
+    concurrency = init.concurrency;
     send(encodeInitResult(true, ""));
   } catch (thrown) {
-    flush(loading);
+    writeLine(loading, STDERR, `${thrown instanceof Error ? userStack(thrown) : String(thrown)}\n`);
+    endPartial(loading);
     only = undefined;
     initStarted = false;
     send(encodeInitResult(false, errorJson(`Initialization has failed due to: ${describe(thrown)}`)));
@@ -104,6 +125,8 @@ async function initialise(init: Init): Promise<void> {
 
 function run(request: Run): void {
   const running = newRunning(request.call);
+  between.logBytes = 0;
+  between.truncated = false;
   if (main === undefined) {
     send(encodeRunResult(request.call, DEVELOPER_ERROR, errorJson("The action has not been initialized."), false, 0));
     return;
@@ -137,8 +160,9 @@ function start(running: Running, request: Run): void {
   if (isPromise(returned) || typeof (returned as { then?: unknown } | undefined)?.then === "function") {
     (returned as Promise<unknown>).then(
       (value) => succeed(running, value),
-      // What a promise is rejected with is the action's own answer: an application error.
-      (reason: unknown) => settle(running, APPLICATION_ERROR, errorJson(serialisable(reason))),
+      (reason: unknown) => {
+        rejected(running, reason);
+      },
     );
   } else {
     succeed(running, returned);
@@ -155,25 +179,49 @@ function succeed(running: Running, value: unknown): void {
     return;
   }
   try {
-    if (!Array.isArray(value) && "error" in value) {
-      settle(running, APPLICATION_ERROR, errorJson(value.error === undefined ? null : value.error));
-      return;
-    }
     const json = JSON.stringify(value) as string | undefined;
     // A toJSON may answer anything.
     if (json === undefined || (json[0] !== "{" && json[0] !== "[")) {
       settle(running, DEVELOPER_ERROR, errorJson("The action did not return a dictionary or array."));
       return;
     }
-    settle(running, SUCCESS, json);
+    const error = json[0] === "[" ? undefined : errorOf(value, json);
+    if (error === undefined) settle(running, SUCCESS, json);
+    else settle(running, APPLICATION_ERROR, error);
   } catch (thrown) {
     settle(running, DEVELOPER_ERROR, errorJson(`The action's result cannot be written as JSON: ${describe(thrown)}`));
   }
 }
 
+/** `{"error":...}` when the result has that key as JSON; siblings are dropped. */
+function errorOf(value: object, json: string): string | undefined {
+  // JSON of the key decides: undefined and functions are left out of it, inherited keys too.
+  const asJson = typeof (value as { toJSON?: unknown }).toJSON === "function" ? (JSON.parse(json) as object) : value;
+  if (!Object.hasOwn(asJson, "error")) return undefined;
+  const error = JSON.stringify({ error: readable((asJson as { error: unknown }).error) });
+  return error === "{}" ? undefined : error;
+}
+
+/** What a promise is rejected with is the action's own answer: an application error. */
+function rejected(running: Running, reason: unknown): void {
+  if (reason instanceof Error) writeLine(running, STDERR, `${userStack(reason)}\n`);
+  let json: string;
+  try {
+    json = JSON.stringify({ error: readable(reason) || {} });
+    if (json === "{}") json = errorJson(String(reason));
+  } catch {
+    json = errorJson(String(reason));
+  }
+  settle(running, APPLICATION_ERROR, json);
+}
+
+/** Errors are objects without a visible key: as JSON they would say nothing. */
+function readable(error: unknown): unknown {
+  return error instanceof Error && !("toJSON" in error) ? describe(error) : error;
+}
+
 function fail(running: Running, thrown: unknown): void {
-  const stack = thrown instanceof Error ? userStack(thrown) : undefined;
-  if (stack !== undefined) writeLine(running, STDERR, `${stack}\n`);
+  if (thrown instanceof Error) writeLine(running, STDERR, `${userStack(thrown)}\n`);
   settle(running, DEVELOPER_ERROR, errorJson(`An error has occurred: ${describe(thrown)}`));
 }
 
@@ -185,19 +233,19 @@ function settle(running: Running, outcome: RunOutcome, json: string): void {
   runCount += 1;
   if (runCount % MEMORY_EVERY_RUNS === 1) memoryBytes = process.memoryUsage.rss();
   endPartial(running);
-  const result = encodeRunResult(running.call, outcome, json, running.truncated, memoryBytes);
-  if (running.lines.length === 0) {
-    send(result);
-  } else {
-    socket.cork();
-    flush(running);
-    send(result);
-    socket.uncork();
+  const bytes = Buffer.byteLength(json);
+  if (bytes > RESULT_BYTES_MAX) {
+    const text = `The action produced a response that exceeded the allowed length: ${bytes} > 1048576 bytes. `;
+    const excerpt = errorJson(`${text}The truncated response was: ${json.slice(0, EXCERPT_CHARS)}`);
+    send(encodeRunResult(running.call, APPLICATION_ERROR, excerpt, running.truncated, memoryBytes));
+    return;
   }
+  send(encodeRunResult(running.call, outcome, json, running.truncated, memoryBytes));
 }
 
 /** An error outside every call: nobody can say what state the code is in, so the sandbox ends. */
 function crash(thrown: unknown): void {
+  if (runs.size === 0) writeLine(only, STDERR, `${thrown instanceof Error ? userStack(thrown) : String(thrown)}\n`);
   for (const running of [...runs.values()]) fail(running, thrown);
   socket.end(() => process.exit(1));
 }
@@ -216,7 +264,7 @@ function setEnvironment(request: Run): void {
 
 function setOrClear(name: string, value: string): void {
   if (value !== "") process.env[name] = value;
-  else if (process.env[name] !== undefined) delete process.env[name];
+  else if (process.env[name] !== undefined) Reflect.deleteProperty(process.env, name);
 }
 
 // ---- output ----
@@ -227,18 +275,17 @@ function captureOutput(): void {
     const running = concurrency > 1 ? current.getStore() : only;
     writeLine(running, stream, text);
     const done = typeof encoding === "function" ? encoding : callback;
-    if (typeof done === "function") process.nextTick(done as () => void);
+    if (typeof done === "function") process.nextTick(done);
     return true;
   };
-  process.stdout.write = capture(STDOUT) as typeof process.stdout.write;
-  process.stderr.write = capture(STDERR) as typeof process.stderr.write;
+  process.stdout.write = capture(STDOUT);
+  process.stderr.write = capture(STDERR);
 }
 
 function newRunning(call: number): Running {
   return {
     call,
     abort: new AbortController(),
-    lines: [],
     partial: { [STDOUT]: "", [STDERR]: "" },
     logBytes: 0,
     truncated: false,
@@ -248,41 +295,47 @@ function newRunning(call: number): Running {
 
 /** Output of code that no call waits for goes to the invoker as output between runs. */
 const between = newRunning(0);
-let flushScheduled = false;
 
+/**
+ * Lines are sent as they end and not gathered: code that never lets go of the thread, or is killed, has said what it
+ * said. It costs what a write to standard output would.
+ */
 function writeLine(running: Running | undefined, stream: LogStream, text: string): void {
   const into = running === undefined || running.settled ? between : running;
+  const lines: LogLine[] = [];
   let rest = into.partial[stream] + text;
-  let cut = rest.indexOf("\n");
-  while (cut >= 0 || rest.length >= LINE_CHARS_MAX) {
-    const at = cut >= 0 && cut < LINE_CHARS_MAX ? cut : LINE_CHARS_MAX;
-    addLine(into, stream, rest.slice(0, at));
-    rest = rest.slice(at === cut ? at + 1 : at);
-    cut = rest.indexOf("\n");
+  let from = 0;
+  for (;;) {
+    const cut = rest.indexOf("\n", from);
+    if (cut >= 0 && cut - from <= LINE_CHARS_MAX) {
+      keepLine(into, lines, stream, rest.slice(from, cut));
+      from = cut + 1;
+    } else if (rest.length - from > LINE_CHARS_MAX) {
+      keepLine(into, lines, stream, rest.slice(from, from + LINE_CHARS_MAX));
+      from += LINE_CHARS_MAX;
+    } else {
+      break;
+    }
+    if (into.truncated) {
+      // The rest would be dropped line by line.
+      rest = "";
+      from = 0;
+      break;
+    }
   }
-  into.partial[stream] = rest;
-  if (into.lines.length > 0 && !flushScheduled) {
-    flushScheduled = true;
-    // Soon rather than at the end of the run: what a crashing process has printed should be there.
-    setImmediate(() => {
-      flushScheduled = false;
-      flushAll();
-    });
-  }
+  into.partial[stream] = into.truncated ? "" : rest.slice(from);
+  sendLines(into, lines);
 }
 
-function addLine(running: Running, stream: LogStream, text: string): void {
-  if (running !== between) {
-    const bytes = Buffer.byteLength(text) + 1;
-    if (running.truncated || running.logBytes + bytes > logLimitBytes) {
-      running.truncated = true;
-      return;
-    }
-    running.logBytes += bytes;
-  } else if (running.lines.length > 1_000) {
+function keepLine(into: Running, lines: LogLine[], stream: LogStream, text: string): void {
+  const bytes = Buffer.byteLength(text) + 1;
+  const limit = into === between ? BETWEEN_BYTES_MAX : logLimitBytes;
+  if (into.truncated || into.logBytes + bytes > limit) {
+    into.truncated = true;
     return;
   }
-  running.lines.push({ stream, unixNanos: nowNanos(), text });
+  into.logBytes += bytes;
+  lines.push({ stream, unixNanos: nowNanos(), text });
 }
 
 const epochNanos = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
@@ -290,24 +343,27 @@ function nowNanos(): bigint {
   return epochNanos + process.hrtime.bigint();
 }
 
+/** Sends what was printed without a line end. */
 function endPartial(running: Running): void {
+  const lines: LogLine[] = [];
   for (const stream of [STDOUT, STDERR] as const) {
-    if (running.partial[stream] !== "") addLine(running, stream, running.partial[stream]);
+    if (running.partial[stream] !== "") keepLine(running, lines, stream, running.partial[stream]);
     running.partial[stream] = "";
   }
+  sendLines(running, lines);
 }
 
-function flush(running: Running): void {
-  if (running.call === 0) endPartial(running);
-  if (running.lines.length === 0) return;
-  send(encodeLogs(running.call, running.lines));
-  running.lines.length = 0;
-}
-
-function flushAll(): void {
-  if (only !== undefined) flush(only);
-  for (const running of runs.values()) if (running !== only) flush(running);
-  flush(between);
+/** Several messages when one would be too large. */
+function sendLines(running: Running, lines: readonly LogLine[]): void {
+  let from = 0;
+  let chars = 0;
+  for (const [i, line] of lines.entries()) {
+    chars += line.text.length;
+    if (chars < LOGS_CHARS_MAX && i < lines.length - 1) continue;
+    send(encodeLogs(running.call, lines.slice(from, i + 1)));
+    from = i + 1;
+    chars = 0;
+  }
 }
 
 // ---- plumbing ----
@@ -353,33 +409,22 @@ function errorJson(error: unknown): string {
   return JSON.stringify({ error });
 }
 
-/** What a rejection carries, as JSON can say it. */
-function serialisable(reason: unknown): unknown {
-  if (reason === undefined) return {};
-  if (reason instanceof Error) return reason.message === "" ? reason.name : reason.message;
-  // `{error: x}` is what the record will hold anyway.
-  if (typeof reason === "object" && reason !== null && "error" in reason) return (reason as { error: unknown }).error;
-  try {
-    JSON.stringify(reason);
-    return reason;
-  } catch {
-    return String(reason);
-  }
-}
-
 function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   if (thrown instanceof SyntaxError) {
-    // The first line of the stack is the user's file and line.
-    const where = thrown.stack?.split("\n", 1)[0] ?? "";
-    return /:\d+$/.test(where) ? `${thrown.name}: ${thrown.message} (${where})` : `${thrown.name}: ${thrown.message}`;
+    // The first line of the stack is the file and line, when the code could not be parsed.
+    const where = /^(?:.*\/)?([^/\n]+:\d+)$/.exec(thrown.stack?.split("\n", 1)[0] ?? "")?.[1];
+    const what = `${thrown.name}: ${thrown.message}`;
+    return where === undefined ? what : `${what} (${where})`;
   }
   return thrown.message === "" ? thrown.name : thrown.message;
 }
 
-/** The stack without the runtime's own frames. */
+/** The stack without the runtime's own frames, nor those of Node that led there. */
 function userStack(error: Error): string {
   const lines = (error.stack ?? String(error)).split("\n");
-  const own = lines.findIndex((line) => line.includes(import.meta.url) || line.includes("runtimes/nodejs/"));
-  return (own > 0 ? lines.slice(0, own) : lines).join("\n");
+  const own = lines.findIndex((line) => line.includes(runtimeUrl));
+  const users = own > 0 ? lines.slice(0, own) : lines;
+  while (users.length > 1 && /^\s+at .*\(?node:/.test(users.at(-1) ?? "")) users.pop();
+  return users.join("\n");
 }

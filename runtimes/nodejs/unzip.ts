@@ -1,8 +1,8 @@
 // Reads zip archives: enough of the format for what zip, 7z and npm tools write (stored and deflated entries), and
 // strict about what could harm: names that leave the directory, more bytes than declared, more bytes than allowed.
 
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join, normalize, sep } from "node:path";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { inflateRawSync } from "node:zlib";
 
 /** Entries in one archive: a large node_modules has some ten thousand. */
@@ -13,6 +13,9 @@ const UNPACKED_BYTES_MAX = 512 * 1024 * 1024;
 const END_OF_DIRECTORY = 0x06054b50;
 const DIRECTORY_ENTRY = 0x02014b50;
 const LOCAL_ENTRY = 0x04034b50;
+/** Of a Unix mode: the type of file, and the one of symbolic links. */
+const LINK_MASK = 0o170000;
+const LINK = 0o120000;
 
 /** Unpacks into a directory. @throws Error that says what is wrong with the archive */
 export function unzip(archive: Buffer, into: string): void {
@@ -29,7 +32,8 @@ export function unzip(archive: Buffer, into: string): void {
   let at = archive.readUInt32LE(end + 16);
   let total = 0;
   for (let i = 0; i < count; i++) {
-    if (at + 46 > archive.length || archive.readUInt32LE(at) !== DIRECTORY_ENTRY) throw new Error("the archive is damaged");
+    if (at + 46 > archive.length || archive.readUInt32LE(at) !== DIRECTORY_ENTRY)
+      throw new Error("the archive is damaged");
     const method = archive.readUInt16LE(at + 10);
     const packed = archive.readUInt32LE(at + 20);
     const unpacked = archive.readUInt32LE(at + 24);
@@ -49,19 +53,42 @@ export function unzip(archive: Buffer, into: string): void {
       mkdirSync(target, { recursive: true });
       continue;
     }
-    if ((mode & 0o170000) === 0o120000) throw new Error(`the archive's entry "${name}" is a symbolic link`);
     total += unpacked;
     if (total > UNPACKED_BYTES_MAX) throw new Error(`the archive unpacks to more than ${UNPACKED_BYTES_MAX} bytes`);
-    if (local + 30 > archive.length || archive.readUInt32LE(local) !== LOCAL_ENTRY) throw new Error("the archive is damaged");
+    if (local + 30 > archive.length || archive.readUInt32LE(local) !== LOCAL_ENTRY)
+      throw new Error("the archive is damaged");
     const dataAt = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
     const data = archive.subarray(dataAt, dataAt + packed);
-    let content: Buffer;
-    if (method === 0) content = data;
-    else if (method === 8) content = inflateRawSync(data, { maxOutputLength: Math.max(1, unpacked) });
-    else throw new Error(`the archive's entry "${name}" is compressed in a way that is not supported (${method})`);
-    if (content.length !== unpacked) throw new Error(`the archive's entry "${name}" is damaged`);
-    mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, content);
-    if (mode & 0o111) chmodSync(target, 0o755);
+    const content = unpack(name, method, data, unpacked);
+    try {
+      mkdirSync(dirname(target), { recursive: true });
+      if ((mode & LINK_MASK) === LINK) {
+        // npm leaves some in node_modules/.bin. Those that stay inside are as good as files.
+        const to = content.toString("utf8");
+        if (isAbsolute(to) || !(normalize(join(dirname(target), to)) + sep).startsWith(into + sep)) {
+          throw new Error("it is a symbolic link that points outside");
+        }
+        symlinkSync(to, target);
+        continue;
+      }
+      writeFileSync(target, content);
+      if (mode & 0o111) chmodSync(target, 0o755);
+    } catch (thrown) {
+      throw new Error(`the archive's entry "${name}" cannot be unpacked: ${(thrown as Error).message}`);
+    }
   }
+}
+
+function unpack(name: string, method: number, data: Buffer, size: number): Buffer {
+  let content: Buffer;
+  if (method === 0) content = data;
+  else if (method === 8) {
+    try {
+      content = inflateRawSync(data, { maxOutputLength: Math.max(1, size) });
+    } catch (thrown) {
+      throw new Error(`the archive's entry "${name}" is damaged: ${(thrown as Error).message}`);
+    }
+  } else throw new Error(`the archive's entry "${name}" is compressed in a way that is not supported (${method})`);
+  if (content.length !== size) throw new Error(`the archive's entry "${name}" is damaged`);
+  return content;
 }

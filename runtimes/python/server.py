@@ -3,28 +3,27 @@
 Standard library only. The messages of weft.runtime.v1 are written by hand; unknown fields are skipped.
 """
 
-import asyncio
-import contextvars
-import inspect
-import io
-import json
 import os
-import resource
+import queue
 import socket
 import struct
 import sys
-import tempfile
 import threading
 import time
-import traceback
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
+
+# The rest is imported after hello, while nobody waits: see import_the_rest.
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 LINE_CHARS_MAX = 64 * 1024
 ENTRIES_MAX = 100_000
 UNPACKED_BYTES_MAX = 512 * 1024 * 1024
-BETWEEN_LINES_MAX = 1_000
+# Bytes of log lines in one message, give or take a line.
+LOGS_BYTES_MAX = 1024 * 1024
+# Output between runs that is passed on, until the next run.
+BETWEEN_BYTES_MAX = 64 * 1024
+# A result above this is told without itself: a frame has to hold it. The invoker's own limit is far lower.
+RESULT_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+EXCERPT_BYTES = 1024
 
 SUCCESS, APPLICATION_ERROR, DEVELOPER_ERROR = 1, 2, 3
 STDOUT, STDERR = 1, 2
@@ -101,7 +100,10 @@ class Link:
     def send(self, *messages):
         data = b"".join(struct.pack(">I", len(m)) + m for m in messages)
         with self.lock:
-            self.socket.sendall(data)
+            try:
+                self.socket.sendall(data)
+            except OSError:
+                os._exit(0)  # the end of the connection is the end of the sandbox
 
     def receive(self):
         head = self.reader.read(4)
@@ -114,74 +116,139 @@ class Link:
         return body if len(body) == length else None
 
 
+def import_the_rest():
+    """What only init and runs need; it doubles the time to hello."""
+    global contextvars, inspect, io, json, resource, tempfile, traceback, zipfile, zlib
+    import contextvars
+    import inspect
+    import io
+    import json
+    import resource
+    import tempfile
+    import traceback
+    import zipfile
+    import zlib
+
+
 # ---- output ----
 
 class Output:
-    """What one run printed and has not been sent yet."""
+    """What one run prints. Lines are sent as they end and not gathered: code that never lets go, or is killed, has said
+    what it said."""
 
-    def __init__(self, call, limit):
-        self.call, self.limit = call, limit
-        self.lines, self.partial = [], {STDOUT: "", STDERR: ""}
+    def __init__(self, link, call, limit):
+        self.link, self.call, self.limit = link, call, limit
+        self.partial = {STDOUT: "", STDERR: ""}
         self.bytes, self.truncated = 0, False
         self.lock = threading.Lock()
 
     def write(self, stream, data):
         with self.lock:
             rest = self.partial[stream] + data
-            while True:
-                cut = rest.find("\n")
-                if 0 <= cut <= LINE_CHARS_MAX:
-                    self._add(stream, rest[:cut])
-                    rest = rest[cut + 1:]
-                elif len(rest) >= LINE_CHARS_MAX:
-                    self._add(stream, rest[:LINE_CHARS_MAX])
-                    rest = rest[LINE_CHARS_MAX:]
+            lines, start = [], 0
+            while not self.truncated:
+                cut = rest.find("\n", start)
+                if 0 <= cut <= start + LINE_CHARS_MAX:
+                    self._keep(lines, stream, rest[start:cut])
+                    start = cut + 1
+                elif len(rest) - start > LINE_CHARS_MAX:
+                    self._keep(lines, stream, rest[start:start + LINE_CHARS_MAX])
+                    start += LINE_CHARS_MAX
                 else:
                     break
-            self.partial[stream] = rest
+            self.partial[stream] = "" if self.truncated else rest[start:]
+            self._send(lines)
 
-    def _add(self, stream, line):
+    def end(self):
+        """Sends what was printed without a line end."""
+        with self.lock:
+            lines = []
+            for stream in (STDOUT, STDERR):
+                if self.partial[stream]:
+                    self._keep(lines, stream, self.partial[stream])
+                    self.partial[stream] = ""
+            self._send(lines)
+
+    def renew(self):
+        with self.lock:
+            self.bytes, self.truncated = 0, False
+
+    def _keep(self, lines, stream, line):
         encoded = line.encode("utf-8", "replace")
         if self.truncated or self.bytes + len(encoded) + 1 > self.limit:
             self.truncated = True
             return
         self.bytes += len(encoded) + 1
-        self.lines.append(chunk(2, number(1, stream) + number(2, time.time_ns()) + chunk(3, encoded)))
+        lines.append(chunk(2, number(1, stream) + number(2, time.time_ns()) + chunk(3, encoded)))
 
-    def take(self, end):
-        """The lines as a Logs message, or None. `end` also takes lines without a line end."""
-        with self.lock:
-            if end:
-                for stream in (STDOUT, STDERR):
-                    if self.partial[stream]:
-                        self._add(stream, self.partial[stream])
-                        self.partial[stream] = ""
-            if not self.lines:
-                return None
-            message = chunk(4, number(1, self.call) + b"".join(self.lines))
-            self.lines = []
-            return message
+    def _send(self, lines):
+        # Several messages when one would be too large.
+        while lines:
+            size = count = 0
+            while count < len(lines) and size < LOGS_BYTES_MAX:
+                size += len(lines[count])
+                count += 1
+            self.link.send(chunk(4, number(1, self.call) + b"".join(lines[:count])))
+            lines = lines[count:]
 
 
-class Stream(io.TextIOBase):
+class Stream:
     """Stands in for sys.stdout and sys.stderr."""
 
-    encoding = "utf-8"
+    encoding, errors, newlines, closed = "utf-8", "replace", None, False
+    line_buffering = True
 
     def __init__(self, runtime, stream):
         self.runtime, self.stream = runtime, stream
+        self.buffer = Bytes(self)
+
+    def write(self, data):
+        if not isinstance(data, str):
+            raise TypeError("write() argument must be str, not %s" % type(data).__name__)
+        self.runtime.output().write(self.stream, data)
+        return len(data)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def fileno(self):
+        return self.stream  # 1 and 2: for children that are given this stream as theirs
+
+    def flush(self):
+        pass
+
+    def close(self):
+        pass
+
+    def isatty(self):
+        return False
+
+    def readable(self):
+        return False
 
     def writable(self):
         return True
 
+    def seekable(self):
+        return False
+
+    def reconfigure(self, **_):
+        pass
+
+
+class Bytes:
+    """The `buffer` of such a stream."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
     def write(self, data):
-        if not isinstance(data, str):
-            raise TypeError("write() argument must be str")
-        self.runtime.output().write(self.stream, data)
+        self.stream.write(bytes(data).decode("utf-8", "replace"))
         return len(data)
 
     def flush(self):
-        self.runtime.flush_soon()
+        pass
 
 
 # ---- runs ----
@@ -194,6 +261,7 @@ class Context:
         self.deadline_wall_ms = run["deadline"]
         self.traceparent = run["traceparent"]
         self.cancelled = threading.Event()
+        self.cancel_reason = ""
         self._ends = time.monotonic() + run["remaining_ms"] / 1000
 
     def remaining_ms(self):
@@ -201,33 +269,53 @@ class Context:
 
 
 def error_json(error):
-    return json.dumps({"error": error}, default=str).encode()
+    """Whatever the error is: what JSON cannot say is told as text."""
+    try:
+        return json.dumps({"error": error}, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps({"error": str(error)}).encode()
+
+
+class UnfitResult(Exception):
+    """The result cannot be written as JSON."""
 
 
 class Runtime:
     def __init__(self, link, work_dir, kind):
         self.link, self.work_dir, self.kind = link, work_dir, kind
+        self.pid = os.getpid()
         self.main = None
-        self.takes_context = False
-        self.initialised = False
+        self.takes = 0
         self.concurrency = 1
         self.log_limit = 0
-        self.current = contextvars.ContextVar("output", default=None)
-        self.between = Output(0, BETWEEN_LINES_MAX * 100)
+        self.current = None
+        self.between = Output(link, 0, BETWEEN_BYTES_MAX)
         self.only = None
         self.contexts = {}
         self.tasks = {}
         self.pool = None
+        self.loops = threading.local()
+        self.inbox = queue.SimpleQueue()
 
     def output(self):
-        return self.current.get() or self.only or self.between
+        return self.only or (self.current and self.current.get()) or self.between
 
-    def flush_soon(self):
-        message = self.output().take(False)
-        if message:
-            self.link.send(message)
+    def forked(self):
+        """A child of ours is not the runtime: it must not hold the connection open, nor write into it."""
+        self.link.socket.close()
+        sys.stdout = open(STDOUT, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
+        sys.stderr = open(STDERR, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
 
     def serve(self):
+        """User code runs on the main thread, where signals and most libraries want it; another one reads."""
+        threading.Thread(target=self.read, name="weft", daemon=True).start()
+        import_the_rest()
+        self.current = contextvars.ContextVar("weft_output", default=None)
+        while True:
+            act, data = self.inbox.get()
+            act(data)
+
+    def read(self):
         version = "%d.%d.%d" % sys.version_info[:3]
         self.link.send(chunk(1, text(1, self.kind) + text(2, version) + number(3, 1)))
         while True:
@@ -236,7 +324,7 @@ class Runtime:
                 os._exit(0)
             for field, value in read_fields(frame):
                 if field == 1:
-                    self.init(value)
+                    self.inbox.put((self.init, value))
                 elif field == 2:
                     self.accept(value)
                 elif field == 3:
@@ -247,10 +335,10 @@ class Runtime:
     # ---- init ----
 
     def init(self, data):
-        if self.initialised:
+        if self.main is not None:
             self.answer_init("Cannot initialize the action more than once.")
             return
-        name, main, code, binary, env, limit = "action", "main", b"", False, {}, 0
+        name, main, code, binary, env, concurrency = "action", "main", b"", False, {}, 1
         for field, value in read_fields(data):
             if field == 1:
                 name = value.decode()
@@ -264,34 +352,35 @@ class Runtime:
                 entry = dict(read_fields(value))
                 env[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
             elif field == 6:
-                self.concurrency = max(1, value)
+                concurrency = max(1, value)
             elif field == 7:
-                limit = value
-        self.log_limit = limit
-        os.environ.update(env)
-        self.only = Output(0, 1024 * 1024)
-        problem = None
+                self.log_limit = value
+        self.only = Output(self.link, 0, self.log_limit)
+        problem = found = None
         try:
-            self.main = self.load(name.split("/")[-1] or "action", main, code, binary)
-            parameters = inspect.signature(self.main).parameters.values()
-            positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-            self.takes_context = len(positional) > 1 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
-            self.takes_params = len(positional) > 0 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
+            os.environ.update(env)
+            if not code:
+                raise Unloadable("Missing main/no code to execute.")
+            found = self.load(name.split("/")[-1] or "action", main, code, binary)
+            self.takes = parameters_of(found)
+        except Unloadable as error:
+            problem = str(error)
+            self.only.write(STDERR, problem + "\n")
         except SyntaxError as error:
-            problem = "SyntaxError: %s (%s:%s)" % (error.msg, os.path.basename(error.filename or name), error.lineno)
+            sys.stderr.writelines(traceback.format_exception_only(type(error), error))
+            where = os.path.basename(error.filename or name)
+            problem = "%s: %s (%s:%s)" % (type(error).__name__, error.msg, where, error.lineno)
         except BaseException as error:  # whatever user code raises while it is loaded
             traceback.print_exception(type(error), error, skip_own(error.__traceback__))
             problem = "%s: %s" % (type(error).__name__, error)
-        logs = self.only.take(True)
+        self.only.end()
         self.only = None
-        if logs:
-            self.link.send(logs)
         if problem is None:
-            self.initialised = True
-            if self.concurrency > 1:
-                self.pool = ThreadPoolExecutor(self.concurrency)
-            else:
-                self.pool = ThreadPoolExecutor(1)
+            self.concurrency = concurrency
+            if concurrency > 1:
+                from concurrent.futures import ThreadPoolExecutor
+                self.pool = ThreadPoolExecutor(concurrency, "run")
+            self.main = found
         self.answer_init(problem and "Initialization has failed due to: " + problem)
 
     def answer_init(self, problem):
@@ -305,44 +394,75 @@ class Runtime:
             self.unzip(code, directory)
             path = os.path.join(directory, "__main__.py")
             if not os.path.exists(path):
-                raise RuntimeError("the archive has no __main__.py")
-            for packages in ("virtualenv/lib/python%d.%d/site-packages" % sys.version_info[:2], "packages"):
-                if os.path.isdir(os.path.join(directory, packages)):
-                    sys.path.insert(1, os.path.join(directory, packages))
+                raise Unloadable("the archive has no __main__.py")
+            for packages in self.package_directories(directory):
+                sys.path.insert(1, packages)
         else:
             path = os.path.join(directory, name if name.endswith(".py") else name + ".py")
             with open(path, "wb") as file:
                 file.write(code)
         with open(path, "rb") as file:
             compiled = compile(file.read(), path, "exec")
-        scope = {"__name__": "__main__action__", "__file__": path}
+        # A module of its own, so that dataclasses, pickle and the like find what it defines.
+        module = type(sys)("__main__action__")
+        module.__file__ = path
+        sys.modules[module.__name__] = module
+        scope = module.__dict__
         exec(compiled, scope)  # this is what a runtime is for
         found = scope
         for part in main.split("."):
             found = found.get(part) if isinstance(found, dict) else getattr(found, part, None)
         if not callable(found):
             names = sorted(k for k, v in scope.items() if inspect.isfunction(v))
-            raise RuntimeError("no function \"%s\"; the code defines %s" % (main, ", ".join(names) or "no function"))
+            raise Unloadable("no function \"%s\"; the code defines %s" % (main, ", ".join(names) or "no function"))
         return found
+
+    @staticmethod
+    def package_directories(directory):
+        """Where archives keep what they need: a virtual environment of this Python, else of any; or a plain folder."""
+        exact = os.path.join(directory, "virtualenv/lib/python%d.%d/site-packages" % sys.version_info[:2])
+        if os.path.isdir(exact):
+            yield exact
+        else:
+            lib = os.path.join(directory, "virtualenv/lib")
+            for version in sorted(os.listdir(lib)) if os.path.isdir(lib) else ():
+                if os.path.isdir(os.path.join(lib, version, "site-packages")):
+                    yield os.path.join(lib, version, "site-packages")
+        if os.path.isdir(os.path.join(directory, "packages")):
+            yield os.path.join(directory, "packages")
 
     @staticmethod
     def unzip(code, directory):
         try:
             archive = zipfile.ZipFile(io.BytesIO(code))
-        except zipfile.BadZipFile:
-            raise RuntimeError("the code is not a zip archive") from None
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            raise Unloadable("the code is not a zip archive") from None
         entries = archive.infolist()
         if len(entries) > ENTRIES_MAX:
-            raise RuntimeError("the archive has %d entries; at most %d are allowed" % (len(entries), ENTRIES_MAX))
+            raise Unloadable("the archive has %d entries; at most %d are allowed" % (len(entries), ENTRIES_MAX))
         if sum(e.file_size for e in entries) > UNPACKED_BYTES_MAX:
-            raise RuntimeError("the archive unpacks to more than %d bytes" % UNPACKED_BYTES_MAX)
+            raise Unloadable("the archive unpacks to more than %d bytes" % UNPACKED_BYTES_MAX)
         for entry in entries:
+            mode = entry.external_attr >> 16
             target = os.path.normpath(os.path.join(directory, entry.filename))
             if target != directory and not target.startswith(directory + os.sep):
-                raise RuntimeError("the archive's entry \"%s\" points outside of it" % entry.filename)
-            if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-                raise RuntimeError("the archive's entry \"%s\" is a symbolic link" % entry.filename)
-            archive.extract(entry, directory)
+                raise Unloadable("the archive's entry \"%s\" points outside of it" % entry.filename)
+            try:
+                if mode & 0o170000 == 0o120000:
+                    to = archive.read(entry).decode()
+                    inside = os.path.normpath(os.path.join(os.path.dirname(target), to)).startswith(directory + os.sep)
+                    if inside and not os.path.isabs(to):
+                        os.makedirs(os.path.dirname(target), exist_ok=True)
+                        os.symlink(to, target)
+                    elif not entry.filename.startswith("virtualenv/"):
+                        # virtualenv/bin/python points to the Python that made it; nothing here needs it.
+                        raise Unloadable("the archive's entry \"%s\" is a symbolic link that points outside" % entry.filename)
+                    continue
+                archive.extract(entry, directory)
+            except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+                raise Unloadable("the archive's entry \"%s\" is damaged: %s" % (entry.filename, error)) from None
+            if mode & 0o111 and not entry.is_dir():
+                os.chmod(target, 0o755)
 
     # ---- run ----
 
@@ -356,19 +476,75 @@ class Runtime:
             if name is None:
                 continue
             run[name] = value.decode() if isinstance(value, bytes) and name != "params" else value
+        self.contexts[run["call"]] = Context(run)
+        self.inbox.put((self.begin, run))
+
+    def begin(self, run):
         if self.main is None:
-            self.finish(run["call"], Output(run["call"], 0), DEVELOPER_ERROR,
+            self.contexts.pop(run["call"], None)
+            self.finish(run["call"], Output(self.link, run["call"], 0), DEVELOPER_ERROR,
                         error_json("The action has not been initialized."))
-            return
-        self.pool.submit(self.run, run)
+        elif self.pool:
+            self.pool.submit(self.run, run)
+        else:
+            self.run(run)
 
     def run(self, run):
-        output = Output(run["call"], self.log_limit)
-        context = Context(run)
-        self.contexts[run["call"]] = context
-        token = self.current.set(output)
+        call = run["call"]
+        output = Output(self.link, call, self.log_limit)
+        self.between.renew()
+        token = None
         if self.concurrency == 1:
             self.only = output  # threads of user code print here too
+        else:
+            token = self.current.set(output)
+        self.set_environment(run)
+        ends = None
+        outcome = DEVELOPER_ERROR
+        try:
+            params = json.loads(run["params"] or b"{}")
+            value = self.main(*(params, self.contexts[call])[:self.takes])
+            if hasattr(type(value), "__await__"):
+                value = self.wait_for(call, value)
+            outcome, result = self.judge(value)
+        except SystemExit as error:
+            ends = 0 if error.code is None else error.code if isinstance(error.code, int) else 1
+            result = error_json("The action exited with code %s." % ends)
+        except UnfitResult as error:
+            result = error_json("The action's result cannot be written as JSON: %s" % error)
+        except BaseException as error:  # whatever user code raises: its own answer
+            outcome, result = self.raised(call, error)
+        if os.getpid() != self.pid:
+            os._exit(0)  # a child that user code forked and let return
+        self.contexts.pop(call, None)
+        self.finish(call, output, outcome, result)
+        if token:
+            self.current.reset(token)
+        else:
+            self.only = None
+        if ends is not None:
+            os._exit(ends & 255)
+
+    @staticmethod
+    def judge(value):
+        if not isinstance(value, (dict, list, tuple)):
+            return DEVELOPER_ERROR, error_json("The action did not return a dictionary or array.")
+        try:
+            if isinstance(value, dict) and "error" in value:
+                return APPLICATION_ERROR, json.dumps({"error": value["error"]}, allow_nan=False).encode()
+            return SUCCESS, json.dumps(value, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnfitResult(str(error)) from None
+
+    def raised(self, call, error):
+        asyncio = sys.modules.get("asyncio")
+        if asyncio and isinstance(error, asyncio.CancelledError) and self.contexts[call].cancelled.is_set():
+            return APPLICATION_ERROR, error_json("The activation was cancelled.")
+        traceback.print_exception(type(error), error, skip_own(error.__traceback__))
+        return APPLICATION_ERROR, error_json(str(error) or type(error).__name__)
+
+    @staticmethod
+    def set_environment(run):
         environ = os.environ
         for key in ("activation_id", "namespace", "action_name", "action_version", "transaction_id", "api_key"):
             if run[key]:
@@ -378,81 +554,72 @@ class Runtime:
         environ["__OW_DEADLINE"] = str(run["deadline"])
         if run["traceparent"]:
             environ["WEFT_TRACEPARENT"] = run["traceparent"]
-        outcome, result = DEVELOPER_ERROR, b""
-        ends = False
-        try:
-            params = json.loads(run["params"] or b"{}")
-            args = [params, context][:2 if self.takes_context else 1 if self.takes_params else 0]
-            value = self.main(*args)
-            if inspect.iscoroutine(value):
-                value = self.wait_for(run["call"], value)
-            if not isinstance(value, (dict, list, tuple)):
-                result = error_json("The action did not return a dictionary or array.")
-            elif isinstance(value, dict) and "error" in value:
-                outcome, result = APPLICATION_ERROR, json.dumps({"error": value["error"]}).encode()
-            else:
-                result = json.dumps(value, allow_nan=False).encode()
-                outcome = SUCCESS
-        except SystemExit as error:
-            ends = True
-            result = error_json("The action exited with code %s." % error.code)
-        except asyncio.CancelledError:
-            outcome, result = APPLICATION_ERROR, error_json("The activation was cancelled.")
-        except (TypeError, ValueError) as error:
-            if from_own_json(error):
-                outcome, result = DEVELOPER_ERROR, error_json(
-                    "The action's result cannot be written as JSON: %s" % error)
-            else:
-                outcome, result = self.raised(error)
-        except BaseException as error:  # whatever user code raises
-            outcome, result = self.raised(error)
-        self.finish(run["call"], output, outcome, result)
-        self.contexts.pop(run["call"], None)
-        self.current.reset(token)
-        if self.only is output:
-            self.only = None
-        if ends:
-            os._exit(0)
+        else:
+            environ.pop("WEFT_TRACEPARENT", None)
 
-    @staticmethod
-    def raised(error):
-        traceback.print_exception(type(error), error, skip_own(error.__traceback__))
-        return APPLICATION_ERROR, error_json(str(error) or type(error).__name__)
+    def wait_for(self, call, awaitable):
+        """One loop per thread for all its runs: what libraries keep on it, such as connections, stays usable."""
+        import asyncio
+        loop = getattr(self.loops, "loop", None)
+        if loop is None or loop.is_closed():
+            loop = self.loops.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
 
-    def wait_for(self, call, coroutine):
-        loop = asyncio.new_event_loop()
+        async def awaited():
+            return await awaitable
+
+        task = loop.create_task(awaited())
+        self.tasks[call] = (loop, task)
+        if self.contexts[call].cancelled.is_set():
+            task.cancel(self.contexts[call].cancel_reason)
         try:
-            task = loop.create_task(coroutine)
-            self.tasks[call] = (loop, task)
             return loop.run_until_complete(task)
         finally:
             self.tasks.pop(call, None)
-            loop.close()
 
     def cancel(self, data):
-        call = dict(read_fields(data)).get(1, 0)
+        fields = dict(read_fields(data))
+        call = fields.get(1, 0)
         context = self.contexts.get(call)
-        if context:
-            context.cancelled.set()
-        task = self.tasks.get(call)
-        if task:
-            task[0].call_soon_threadsafe(task[1].cancel)
+        if not context:
+            return
+        context.cancel_reason = fields.get(2, b"").decode()
+        context.cancelled.set()
+        waiting = self.tasks.get(call)
+        if waiting:
+            loop, task = waiting
+            try:
+                loop.call_soon_threadsafe(task.cancel, context.cancel_reason)
+            except RuntimeError:
+                pass  # user code has closed the loop: the run is about to end
 
     def finish(self, call, output, outcome, result):
-        messages = []
-        for pending in (output.take(True), self.between.take(True)):
-            if pending:
-                messages.append(pending)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        messages.append(chunk(3, number(1, call) + number(2, outcome) + chunk(3, result)
-                              + number(4, int(output.truncated)) + number(5, memory)))
-        self.link.send(*messages)
+        output.end()
+        if len(result) > RESULT_BYTES_MAX:
+            outcome = APPLICATION_ERROR
+            result = error_json("The action produced a response that exceeded the allowed length: %d > 1048576 bytes. "
+                                "The truncated response was: %s" % (len(result), result[:EXCERPT_BYTES].decode("utf-8", "replace")))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.link.send(chunk(3, number(1, call) + number(2, outcome) + chunk(3, result)
+                             + number(4, int(output.truncated)) + number(5, memory)))
 
 
-def from_own_json(error):
-    """True when the runtime's own json.dumps refused the value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return len(frames) > 1 and frames[0].filename == __file__ and "json" in frames[1].filename
+class Unloadable(Exception):
+    """The code is not what it should be; the message says how."""
+
+
+def parameters_of(function):
+    """How many of (params, context) a function takes."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1  # built in: it does not say
+    if any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        return 2
+    # A second argument with a default is the user's own.
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    wanted = [p for p in positional if p.default is p.empty or p.name == "context"]
+    return min(2, max(len(wanted), min(1, len(positional))))
 
 
 def skip_own(tb):
@@ -468,11 +635,12 @@ def start():
         sys.stderr.write("WEFT_SOCKET is not set: this program is started by a Weft invoker\n")
         sys.exit(2)
     kind = os.environ.pop("WEFT_KIND", "python:%d.%d" % sys.version_info[:2])
-    work_dir = os.environ.pop("WEFT_WORKDIR", None) or tempfile.gettempdir()
+    work_dir = os.environ.pop("WEFT_WORKDIR", None) or "/tmp"
     os.makedirs(work_dir, exist_ok=True)
     runtime = Runtime(Link(path), work_dir, kind)
     sys.stdout = Stream(runtime, STDOUT)
     sys.stderr = Stream(runtime, STDERR)
+    os.register_at_fork(after_in_child=runtime.forked)
     runtime.serve()
 
 

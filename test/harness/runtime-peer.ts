@@ -47,7 +47,12 @@ export class RuntimePeer {
 
   /** What was printed during init or between runs and has not been taken with an answer. */
   get between(): readonly string[] {
-    return (this.#lines.get(0) ?? []).map(lineText);
+    return this.printed(0);
+  }
+
+  /** What a run has printed so far. */
+  printed(call: number): readonly string[] {
+    return (this.#lines.get(call) ?? []).map(lineText);
   }
 
   init(code: string | Uint8Array, fields: Partial<Init> = {}): Promise<Loaded> {
