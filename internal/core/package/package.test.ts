@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest";
+
+import { seededRandom } from "../../base/random.js";
+import type { Action, KeyValue, Package } from "../action/types.js";
+import {
+  changedPackage,
+  initParametersChanged,
+  newPackage,
+  revisionsOfPackage,
+  type PackageChange,
+} from "./package.js";
+
+const kv = (key: string, value: unknown, init = false): KeyValue => ({ key, valueJson: JSON.stringify(value), init });
+
+const input = (more: Partial<PackageChange> = {}): PackageChange => ({
+  namespace: "guest",
+  name: "utils",
+  version: "",
+  publish: false,
+  annotations: [],
+  parameters: [],
+  updateFields: [],
+  ...more,
+});
+
+const stored = (more: Partial<PackageChange> = {}): Package => ({
+  ...newPackage(input(more)),
+  updatedWallMs: 1,
+  revision: 1,
+});
+
+describe("a new package", () => {
+  it("has a first version", () => {
+    expect(newPackage(input({ publish: true, parameters: [kv("a", 1)] }))).toEqual({
+      namespace: "guest",
+      name: "utils",
+      version: "0.0.1",
+      publish: true,
+      annotations: [],
+      parameters: [kv("a", 1)],
+    });
+  });
+
+  it.each<[string, Partial<PackageChange>, readonly string[]]>([
+    ["the reserved name", { name: "default" }, ["name"]],
+    ["a name of two parts", { name: "a/b" }, ["name"]],
+    [
+      "everything wrong",
+      { name: "", version: "x", parameters: [kv("", 1)], annotations: [kv("", 1)] },
+      ["name", "parameters[0].key", "annotations[0].key", "version"],
+    ],
+  ])("with %s is refused", (_name, more, fields) => {
+    expect(() => newPackage(input(more))).toThrow(
+      expect.objectContaining({ fields: fields.map((field) => expect.objectContaining({ field }) as unknown) }),
+    );
+  });
+});
+
+describe("an update of a package", () => {
+  const old = stored({ parameters: [kv("a", 1)], annotations: [kv("note", 1)] });
+
+  it.each<[string, Partial<PackageChange>, Partial<Package>]>([
+    ["of nothing raises the patch", {}, { version: "0.0.2", publish: false }],
+    ["replaces annotations wholly", { annotations: [kv("other", 1)] }, { annotations: [kv("other", 1)] }],
+    ["takes a package back", { updateFields: ["publish"] }, { publish: false, parameters: [kv("a", 1)] }],
+    ["empties parameters that are named", { updateFields: ["parameters"] }, { parameters: [] }],
+  ])("%s", (_name, more, expected) => {
+    expect(changedPackage({ ...old, publish: "updateFields" in more }, input(more))).toMatchObject(expected);
+  });
+
+  it("of a field that is none is refused", () => {
+    expect(() => changedPackage(old, input({ updateFields: ["name"] }))).toThrow("update_fields[0]");
+  });
+});
+
+describe("init parameters of a package", () => {
+  const old = stored({ parameters: [kv("a", 1), kv("S", 1, true)] });
+
+  it.each<[string, readonly KeyValue[], boolean]>([
+    ["the same", [kv("a", 2), kv("S", 1, true)], false],
+    ["another value", [kv("S", 2, true)], true],
+    ["one less", [], true],
+    ["no longer for init", [kv("S", 1)], true],
+  ])("%s", (_name, parameters, changed) => {
+    expect(initParametersChanged(old, { ...old, parameters })).toBe(changed);
+  });
+
+  it("reach every action of it under a new revision", () => {
+    const action = {
+      namespace: "guest",
+      name: "utils/echo",
+      version: "0.0.7",
+      parameters: [kv("T", "own", true)],
+      revisionId: "old",
+      exec: {},
+      limits: {},
+    } as unknown as Action;
+    const [revision] = revisionsOfPackage(
+      { ...old, parameters: [kv("S", 2, true), kv("T", 0, true)] },
+      [action],
+      seededRandom(1),
+    );
+    expect(revision).toMatchObject({
+      actionKey: "guest/utils/echo",
+      version: "0.0.7",
+      initParameters: [kv("S", 2, true), kv("T", "own", true)],
+    });
+    expect(revision?.revisionId).toMatch(/^[0-9a-f]{32}$/);
+  });
+});
