@@ -54,7 +54,7 @@ export interface DockerDriverDeps {
    * invoker. Made with mode 0700.
    */
   readonly directory: string;
-  /** Whether code inside may call out. docs/adr/0005-sandbox-network.md */
+  /** Whether code inside may call out. docs/adr/0003-sandbox-network.md */
   readonly network: "none" | "bridge";
   /** Default /sys/fs/cgroup. */
   readonly cgroupRoot?: string;
