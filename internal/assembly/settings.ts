@@ -61,6 +61,10 @@ export const invokerSettings = {
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
   freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
   idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+  drainGraceMs: durationMs(
+    "how long calls may go on when the invoker stops; less than the grace of the process",
+    7_000,
+  ),
 };
 
 export const migrateSettings = { postgresUrl: postgresUrlSetting };
@@ -70,3 +74,13 @@ export type GatewaySettings = ConfigOf<typeof gatewaySettings>;
 export type ControllerSettings = ConfigOf<typeof controllerSettings>;
 export type SchedulerSettings = ConfigOf<typeof schedulerSettings>;
 export type InvokerSettings = ConfigOf<typeof invokerSettings>;
+
+/** What an invoker uses where nobody asks for anything else. */
+export const INVOKER_DEFAULTS = {
+  dockerHost: invokerSettings.dockerHost.default as string,
+  sandboxNetwork: invokerSettings.sandboxNetwork.default as "bridge" | "none",
+  stemCells: invokerSettings.stemCells.default as number,
+  freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
+  idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
+  drainGraceMs: invokerSettings.drainGraceMs.default as number,
+};

@@ -70,10 +70,7 @@ class LocalServer extends RpcServer {
     accept: (link: Link<Up, Down>, call: LinkCall) => void,
   ): void {
     super.serveLink(method, accept);
-    this.#links.push([
-      method,
-      (link) => accept(link, { peer: "memory", header: () => undefined }),
-    ]);
+    this.#links.push([method, (link) => accept(link, { peer: "memory", header: () => undefined })]);
   }
 
   override async listen(address: string): Promise<string> {

@@ -144,15 +144,6 @@ export function optional<T>(inner: Setting<T>): Setting<T | undefined> {
   return { ...inner, parse: inner.parse, optional: true };
 }
 
-/** Values of a schema whose settings all have a default or may be left out, for who gives only some of them. */
-export function defaultsOf<S extends Schema>(schema: S): Partial<ConfigOf<S>> {
-  return Object.fromEntries(
-    Object.entries(schema)
-      .filter(([, one]) => one.default !== undefined)
-      .map(([name, one]) => [name, one.default]),
-  ) as Partial<ConfigOf<S>>;
-}
-
 /** Where a value came from. */
 export type Source = "flag" | "environment" | "file" | "default";
 

@@ -117,7 +117,7 @@ function readyLine(
 }
 
 /** The moment a process started, as the system tells it; undefined when there is none (or only its remains). */
-function startIdOf(pid: number): string | undefined {
+export function startIdOf(pid: number): string | undefined {
   if (process.platform === "linux") {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

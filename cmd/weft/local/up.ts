@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join, resolve } from "node:path";
+import { descriptorsPath } from "../../../internal/assembly/files.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import { renderEnvoyBootstrap } from "../../../internal/gateway/rest/envoy-bootstrap.js";
 import { banner } from "./banner.js";
@@ -172,17 +173,13 @@ class Installation {
     if (this.#processes.has("envoy")) return;
     await this.#stage("envoy", async () => {
       const configPath = join(this.state.dir, "envoy.yaml");
-      writeFileSync(
-        configPath,
-        renderEnvoyBootstrap(readFileSync(join(packageRoot, "deploy", "envoy", "bootstrap.yaml"), "utf8"), {
-          listenAddress: this.options.restAddress,
-          // A free port of the loopback interface, told in envoy.log: only `weft up` has a use for it.
-          adminAddress: "127.0.0.1:0",
-          gatewayAddresses: [this.options.grpcAddress],
-          descriptorsPath: join(packageRoot, "dist", "internal", "gen", "weft.binpb"),
-        }),
-        { mode: 0o600 },
-      );
+      const bootstrap = renderEnvoyBootstrap(readFileSync(join(packageRoot, "deploy/envoy/bootstrap.yaml"), "utf8"), {
+        listenAddress: this.options.restAddress,
+        adminAddress: "127.0.0.1:0",
+        gatewayAddresses: [this.options.grpcAddress],
+        descriptorsPath,
+      });
+      writeFileSync(configPath, bootstrap, { mode: 0o600 });
       const logPath = join(this.#logDir, "envoy.log");
       const started = await startProcess({
         name: "envoy",

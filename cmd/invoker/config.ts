@@ -1,0 +1,1 @@
+export { invokerSettings as invokerConfig } from "../../internal/assembly/settings.js";

@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve } from "node:path";
+import { MemberView } from "../core/coordination/member-view.js";
+import type { SandboxDriver } from "../core/sandbox/driver.js";
+import type { RuntimeManifest } from "../core/sandbox/manifest.js";
+import { DockerDriver } from "../docker/docker-driver.js";
+import { DiskCodeStore } from "../invoker/code-store.js";
+import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
+import { Invoker } from "../invoker/invoker.js";
+import { invokerSettings } from "../invoker/settings.js";
+import { ProcessDriver } from "../process/process-driver.js";
+import { workLink } from "../rpc/link-methods.js";
+import { untilReady, type RoleContext } from "./context.js";
+import { readManifest, runtimesDirectory } from "./files.js";
+import type { InvokerSettings } from "./settings.js";
+import type { Wiring } from "./wiring.js";
+
+const CLOSE_GRACE_MS = 1_000;
+/** Code kept on disk: a few dozen of the largest actions, thousands of usual ones. */
+const CODE_DISK_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+/** A Unix socket's path has room for some hundred bytes: what the driver adds to its directory takes forty. */
+const SOCKET_DIRECTORY_LENGTH_MAX = 60;
+
+/** Resolves when schedulers see it. @returns its internal address */
+export async function startInvoker(
+  context: RoleContext,
+  wiring: Wiring,
+  settings: Pick<
+    InvokerSettings,
+    | "listenAddress"
+    | "memberTtlMs"
+    | "driver"
+    | "dockerHost"
+    | "sandboxNetwork"
+    | "memoryMb"
+    | "stateDir"
+    | "stemCells"
+    | "freezeAfterMs"
+    | "idleTimeoutMs"
+    | "drainGraceMs"
+  > & {
+    /** Where child-process sandboxes find programs. */
+    readonly programPath: string;
+  },
+): Promise<string> {
+  const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
+  const { coordination, grpc } = wiring;
+  const manifest = readManifest();
+  const members = scope.use("members", new MemberView(coordination), (m) => m.close());
+  members.start();
+  const server = wiring.server({ log, clock });
+  // Its address is part of who it is, so that it listens before it is.
+  let accept = (link: Parameters<Invoker["accept"]>[0]): void => link.close();
+  server.serveLink(workLink, (link) => accept(link));
+  const address = await server.listen(settings.listenAddress);
+  scope.use("invoker server", server, (s) => s.close(CLOSE_GRACE_MS));
+  const driver = scope.use("sandbox driver", driverOf(context, manifest, settings), (d) => d.close());
+  const invoker = new Invoker({
+    id,
+    bootId,
+    address,
+    driver,
+    network: wiring.links,
+    code: new GrpcCodeSource(grpc, members),
+    codeStore: new DiskCodeStore(join(settings.stateDir, "code"), CODE_DISK_BYTES_MAX, clock),
+    coordination,
+    clock,
+    random,
+    log,
+    metrics: context.metrics.registry("invoker"),
+    tracer: context.tracer,
+    clusterKey: wiring.clusterKey,
+    settings: invokerSettings({
+      memoryMb: settings.memoryMb,
+      leaseTtlMs: settings.memberTtlMs,
+      freezeAfterMs: settings.freezeAfterMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      drainGraceMs: settings.drainGraceMs,
+      stems: manifest.kinds.flatMap((kind) =>
+        kind.stemCells.map(({ memoryMb }) => ({
+          kind: kind.kind,
+          memoryMb,
+          min: settings.stemCells,
+          max: settings.stemCells * STEMS_PER_MIN,
+        })),
+      ),
+    }),
+  });
+  accept = (link) => invoker.accept(link);
+  scope.use("invoker", invoker, (i) => i.drain());
+  await invoker.start();
+  admin.addReadiness("invoker", () => invoker.readiness());
+  admin.addDebug("invoker", () => invoker.describe());
+  await untilReady(context, () => invoker.readiness());
+  return address;
+}
+
+/** How far demand may raise the number of stem cells of a kind. */
+const STEMS_PER_MIN = 8;
+
+function driverOf(
+  { log, clock, bootId, instanceId }: RoleContext,
+  manifest: RuntimeManifest,
+  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "stateDir"> & {
+    readonly programPath: string;
+  },
+): SandboxDriver {
+  const directory = socketDirectory(settings.stateDir);
+  switch (settings.driver) {
+    case "process":
+      return new ProcessDriver({
+        clock,
+        log,
+        manifest,
+        runtimesDirectory,
+        directory,
+        bootId,
+        path: settings.programPath,
+      });
+    case "docker":
+      return new DockerDriver({
+        clock,
+        log,
+        manifest,
+        dockerHost: settings.dockerHost,
+        invokerId: instanceId,
+        bootId,
+        directory,
+        network: settings.sandboxNetwork,
+      });
+  }
+}
+
+/** The same in each life of an invoker, and short enough for sockets wherever the state is. */
+function socketDirectory(stateDir: string): string {
+  const within = resolve(stateDir, "sandboxes");
+  if (within.length <= SOCKET_DIRECTORY_LENGTH_MAX) return within;
+  const name = createHash("sha256").update(within).digest("hex").slice(0, 16);
+  return join(tmpdir(), `weft-${userInfo().uid}-${name}`);
+}
