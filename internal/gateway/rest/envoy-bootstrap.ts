@@ -40,7 +40,8 @@ export function renderEnvoyBootstrap(template: string, settings: EnvoySettings):
     CORS_EXPOSED: EXPOSED_HEADERS,
     CORS_MAX_AGE: MAX_AGE,
     NATIVE_LOCAL_REPLIES: localReplies(nativeReply, [header(":path", "/v1/"), header("x-envoy-original-path", "/v1/")]),
-    OPENWHISK_LOCAL_REPLIES: localReplies(openWhiskReply, []),
+    TUNNEL_LOCAL_REPLIES: localReplies(openWhiskReply, [header("weft-path", "/")]),
+    OTHER_LOCAL_REPLIES: localReplies(openWhiskReply, []),
   };
   return template.replace(/\bWEFT_([A-Z_]+)\b/g, (placeholder, name: string) => {
     const value = values[name];

@@ -132,7 +132,9 @@ export class HttpFace {
 
   async #answer(surface: Surface, request: RestRequest): Promise<RestResponse> {
     if (surface === "openwhisk") return this.deps.openWhisk(request);
-    if (isPreflight(request)) return preflightResponse(request);
+    if (isPreflight(request)) {
+      return preflightResponse(request, this.deps.requestId(request.headers["x-request-id"]));
+    }
     const response = await this.deps.native(request);
     return { ...response, headers: [...response.headers, ...corsOf(request)] };
   }
@@ -171,7 +173,7 @@ export class HttpFace {
   #refusal(surface: Surface, status: number, message: string, headers: RestRequest["headers"]): RestResponse {
     const id = this.deps.requestId(headers["x-request-id"]);
     if (surface === "native") return refusedResponse(status, CODES[status] ?? 2, message, [["x-request-id", id]]);
-    return jsonResponse(status, JSON.stringify({ error: message, code: id }), [["X-Request-ID", id]]);
+    return jsonResponse(status, `${JSON.stringify({ code: id, error: message })}\n`, [["X-Request-ID", id]]);
   }
 
   /** Bytes that are no request. */

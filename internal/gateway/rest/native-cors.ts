@@ -14,11 +14,13 @@ export function isPreflight({ method, headers }: RestRequest): boolean {
   return method === "OPTIONS" && "origin" in headers && "access-control-request-method" in headers;
 }
 
-export function preflightResponse({ headers }: RestRequest): RestResponse {
+export function preflightResponse({ headers }: RestRequest, requestId: string): RestResponse {
   return emptyResponse(200, [
+    ["x-request-id", requestId],
     ["access-control-allow-origin", headers["origin"] ?? ""],
     ["access-control-allow-methods", ALLOWED_METHODS],
     ["access-control-allow-headers", ALLOWED_HEADERS],
+    ["access-control-expose-headers", EXPOSED_HEADERS],
     ["access-control-max-age", MAX_AGE],
   ]);
 }

@@ -48,31 +48,21 @@ export function errorResponse(error: WeftError, headers: RestResponse["headers"]
     const fieldViolations = error.fields.map(({ field, description }) => ({ field, description }));
     details.push({ "@type": "type.googleapis.com/google.rpc.BadRequest", fieldViolations });
   }
-  return statusResponse(HTTP_OF_CODE[code] ?? 500, code, message, details, headers);
+  return jsonResponse(HTTP_OF_CODE[code] ?? 500, escapeAsEnvoy(JSON.stringify({ code, message, details })), headers);
 }
 
-/** What the transcoder itself refuses: it has no details. */
+/** What no rpc has seen: written as Envoy writes its local replies, members in alphabetical order and a line feed. */
 export function refusedResponse(
   http: number,
   code: number,
   message: string,
   headers: RestResponse["headers"] = [],
 ): RestResponse {
-  return statusResponse(http, code, message, [], headers);
+  return jsonResponse(http, `${JSON.stringify({ code, details: [], message })}\n`, headers);
 }
 
 export function badRequest(message: string): RestResponse {
   return refusedResponse(400, INVALID_ARGUMENT, message);
-}
-
-function statusResponse(
-  http: number,
-  code: number,
-  message: string,
-  details: readonly object[],
-  headers: RestResponse["headers"],
-): RestResponse {
-  return jsonResponse(http, escapeAsEnvoy(JSON.stringify({ code, message, details })), headers);
 }
 
 /** google.protobuf.Duration as JSON: no fraction, or three digits of it. */

@@ -231,7 +231,7 @@ function assign(
   }
   if (member !== undefined && member !== null && text(member) !== text(parsed.plain)) {
     throw new Unreadable(
-      `The binding value ${quoted(parsed.plain)} of the field ${field.name} is conflicting with the value ${quoted(member)} in the body.`,
+      `The binding value "${value}" of the field ${field.name} is conflicting with the value ${quoted(member)} in the body.`,
     );
   }
   message.set(field, parsed.value);

@@ -13,12 +13,16 @@ export function tunnelHandler(
   handle: (request: RestRequest) => Promise<RestResponse>,
 ): (ctx: CallContext, request: HttpBody) => Promise<HttpBody> {
   return async (ctx, request) => {
-    const response = await handle(requestOf(ctx, request));
+    const asked = requestOf(ctx, request);
+    const response = await handle(asked);
     ctx.setHeader("weft-http-status", String(response.status));
     // The transcoder writes a content type whatever the body says; this tells Envoy to take it out again.
     if (response.contentType === "") ctx.setHeader("weft-http-untyped", "1");
     for (const [name, value] of response.headers) ctx.setHeader(name.toLowerCase(), value);
-    return { contentType: response.contentType, data: response.body, extensions: [] };
+    if (asked.method !== "HEAD") return { contentType: response.contentType, data: response.body, extensions: [] };
+    // Envoy takes this for the answer to a POST and would send the body.
+    ctx.setHeader("weft-http-length", String(response.body.length));
+    return { contentType: response.contentType, data: new Uint8Array(), extensions: [] };
   };
 }
 
