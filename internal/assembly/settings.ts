@@ -52,9 +52,9 @@ export const invokerSettings = {
   ),
   dockerHost: text("where the Docker engine answers: unix:///path or tcp://host:port", "unix:///var/run/docker.sock"),
   sandboxNetwork: choice(
-    "what sandboxes reach: bridge lets them call out, none does not",
-    ["bridge", "none"],
-    "bridge",
+    "what Docker's sandboxes reach: none is safest and starts twice as fast, bridge lets them call out",
+    ["none", "bridge"],
+    "none",
   ),
   memoryMb: integer("memory for sandboxes, MiB", { default: 2_048, min: 128, max: 16_777_216 }),
   stateDir: text("folder of the code cache and the sockets of sandboxes", "/var/lib/weft/invoker"),
