@@ -184,7 +184,8 @@ class Installation {
       const started = await startProcess({
         name: "envoy",
         command: this.#envoy,
-        args: ["-c", configPath, "--log-level", "warn", "--concurrency", "1", "--use-dynamic-base-id"],
+        // With hot restart Envoy asks the kernel to end it with the process that started it: this one, which leaves.
+        args: ["-c", configPath, "--log-level", "warn", "--concurrency", "1", "--disable-hot-restart"],
         env: this.#env,
         logPath,
         readyWithinMs: undefined,
