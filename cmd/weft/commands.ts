@@ -1,0 +1,448 @@
+// Every command of the CLI, as data. Help, completion and parsing come from here; a verb's code is loaded when it runs.
+
+import type { ArgumentSpec, NounSpec, OptionSpec, VerbSpec } from "./spec.js";
+
+const param: OptionSpec = {
+  name: "param",
+  short: "p",
+  pair: true,
+  help: "an argument; JSON counts as such, everything else is a string; may be repeated",
+};
+const paramFile: OptionSpec = {
+  name: "param-file",
+  short: "P",
+  value: "FILE",
+  help: 'arguments as a JSON object; "-" is standard input',
+};
+const defaultParam: OptionSpec = { ...param, help: "a default argument; may be repeated" };
+const defaultParamFile: OptionSpec = {
+  ...paramFile,
+  help: 'default arguments as a JSON object; "-" is standard input',
+};
+const annotation: OptionSpec = { name: "annotation", short: "a", pair: true, help: "a note on it; may be repeated" };
+const limit: OptionSpec = { name: "limit", short: "l", value: "N", help: "show at most so many (default 30)" };
+const skip: OptionSpec = { name: "skip", value: "N", help: "leave out so many first" };
+const all: OptionSpec = { name: "all", help: "show all of them" };
+const list = [limit, skip, all];
+const stateDir: OptionSpec = { name: "state-dir", value: "DIR", help: "where its state is kept (default .weft)" };
+const listenGrpc: OptionSpec = {
+  name: "grpc",
+  value: "HOST:PORT",
+  help: "where gRPC listens (default 127.0.0.1:3232)",
+};
+const listenRest: OptionSpec = {
+  name: "rest",
+  value: "HOST:PORT",
+  help: "where REST listens (default 127.0.0.1:3233)",
+};
+
+const arg = (name: string, help: string): ArgumentSpec => ({ name, help });
+const maybe = (name: string, help: string): ArgumentSpec => ({ name, help, optional: true });
+const name = (of: string): ArgumentSpec => arg("NAME", `name of the ${of}`);
+const actionName = arg("NAME", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME");
+
+const actionOptions: readonly OptionSpec[] = [
+  { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending" },
+  { name: "main", value: "FUNCTION", help: "the function to call (default main)" },
+  defaultParam,
+  defaultParamFile,
+  annotation,
+  { name: "timeout", short: "t", value: "MS", help: "longest run, milliseconds (default 60000)" },
+  { name: "memory", short: "m", value: "MIB", help: "memory of a sandbox, MiB (default 256)" },
+  { name: "logsize", value: "MIB", help: "log output kept per activation, MiB (default 10)" },
+  { name: "concurrency", short: "c", value: "N", help: "runs at once in one sandbox (default 1)" },
+  { name: "web", help: "callable by anybody over HTTP (the annotation web-export)" },
+];
+
+const verb = (
+  spec: Pick<VerbSpec, "name" | "help" | "load"> & Partial<Pick<VerbSpec, "args" | "options" | "remote" | "example">>,
+): VerbSpec => ({ args: [], options: [], remote: true, ...spec });
+
+export const nouns: readonly NounSpec[] = [
+  {
+    name: "action",
+    help: "named, versioned code: create, change, invoke",
+    verbs: [
+      verb({
+        name: "create",
+        help: "store a new action",
+        args: [actionName, arg("FILE", "its code: source or a zip archive")],
+        options: actionOptions,
+        example: "weft action create hello hello.js --param name Ada --memory 128",
+        load: async () => (await import("./verbs/action.js")).createAction,
+      }),
+      verb({
+        name: "update",
+        help: "change an action, or store it when it is new and FILE is given",
+        args: [actionName, maybe("FILE", "new code; without it the code stays")],
+        options: actionOptions,
+        example: "weft action update hello --timeout 5000",
+        load: async () => (await import("./verbs/action.js")).updateAction,
+      }),
+      verb({
+        name: "get",
+        help: "show an action",
+        args: [actionName],
+        options: [{ name: "save", value: "FILE", help: "write its code to a file" }],
+        load: async () => (await import("./verbs/action.js")).getAction,
+      }),
+      verb({
+        name: "list",
+        help: "list actions, latest change first",
+        args: [maybe("PACKAGE", "only those of this package")],
+        options: list,
+        load: async () => (await import("./verbs/action.js")).listActions,
+      }),
+      verb({
+        name: "delete",
+        help: "remove an action",
+        args: [actionName],
+        load: async () => (await import("./verbs/action.js")).deleteAction,
+      }),
+      verb({
+        name: "invoke",
+        help: "run an action; prints the activation id, or what comes back",
+        args: [actionName],
+        options: [
+          param,
+          paramFile,
+          { name: "blocking", short: "b", help: "wait for the end and show the activation" },
+          { name: "result", short: "r", help: "wait for the end and print the result only" },
+        ],
+        example: "weft action invoke hello --param name Ada --result",
+        load: async () => (await import("./verbs/invoke.js")).invokeAction,
+      }),
+    ],
+  },
+  {
+    name: "activation",
+    help: "what became of invocations and firings",
+    verbs: [
+      verb({
+        name: "get",
+        help: "show an activation: record, result and logs",
+        args: [arg("ID", 'activation id, or "last"')],
+        options: [{ name: "wait", value: "S", help: "wait for its end up to so many seconds (default 2)" }],
+        load: async () => (await import("./verbs/activation.js")).getActivation,
+      }),
+      verb({
+        name: "list",
+        help: "list activations, latest start first",
+        args: [maybe("NAME", "only those of this action or trigger")],
+        options: [
+          ...list,
+          { name: "since", value: "TIME", help: "only those that started since (RFC 3339, or 10m, 2h)" },
+        ],
+        load: async () => (await import("./verbs/activation.js")).listActivations,
+      }),
+      verb({
+        name: "logs",
+        help: "print what an activation wrote",
+        args: [arg("ID", 'activation id, or "last"')],
+        options: [{ name: "strip", help: "leave out time and stream" }],
+        load: async () => (await import("./verbs/activation.js")).printLogs,
+      }),
+      verb({
+        name: "result",
+        help: "print the result of an activation",
+        args: [arg("ID", 'activation id, or "last"')],
+        load: async () => (await import("./verbs/activation.js")).printResult,
+      }),
+      verb({
+        name: "poll",
+        help: "show activations as they end, with their logs, until Ctrl-C",
+        args: [maybe("NAME", "only those of this action or trigger")],
+        load: async () => (await import("./verbs/activation.js")).pollActivations,
+      }),
+    ],
+  },
+  {
+    name: "trigger",
+    help: "named events: create, change, fire",
+    verbs: [
+      verb({
+        name: "create",
+        help: "store a new trigger",
+        args: [name("trigger")],
+        options: [defaultParam, defaultParamFile, annotation],
+        load: async () => (await import("./verbs/trigger.js")).createTrigger,
+      }),
+      verb({
+        name: "update",
+        help: "change a trigger",
+        args: [name("trigger")],
+        options: [defaultParam, defaultParamFile, annotation],
+        load: async () => (await import("./verbs/trigger.js")).updateTrigger,
+      }),
+      verb({
+        name: "get",
+        help: "show a trigger and its rules",
+        args: [name("trigger")],
+        load: async () => (await import("./verbs/trigger.js")).getTrigger,
+      }),
+      verb({
+        name: "list",
+        help: "list triggers, latest change first",
+        options: list,
+        load: async () => (await import("./verbs/trigger.js")).listTriggers,
+      }),
+      verb({
+        name: "delete",
+        help: "remove a trigger; its rules become inactive",
+        args: [name("trigger")],
+        load: async () => (await import("./verbs/trigger.js")).deleteTrigger,
+      }),
+      verb({
+        name: "fire",
+        help: "fire a trigger; prints the activation id",
+        args: [name("trigger")],
+        options: [param, paramFile],
+        example: "weft trigger fire greeted --param name Bob",
+        load: async () => (await import("./verbs/trigger.js")).fireTrigger,
+      }),
+    ],
+  },
+  {
+    name: "rule",
+    help: "which action runs when a trigger fires",
+    verbs: [
+      verb({
+        name: "create",
+        help: "join a trigger and an action",
+        args: [name("rule"), arg("TRIGGER", "name of the trigger"), arg("ACTION", "name of the action")],
+        options: [annotation],
+        example: "weft rule create r greeted hello",
+        load: async () => (await import("./verbs/rule.js")).createRule,
+      }),
+      verb({
+        name: "update",
+        help: "join another trigger or action; the state stays",
+        args: [name("rule"), arg("TRIGGER", "name of the trigger"), arg("ACTION", "name of the action")],
+        options: [annotation],
+        load: async () => (await import("./verbs/rule.js")).updateRule,
+      }),
+      verb({
+        name: "get",
+        help: "show a rule",
+        args: [name("rule")],
+        load: async () => (await import("./verbs/rule.js")).getRule,
+      }),
+      verb({
+        name: "list",
+        help: "list rules, latest change first",
+        options: list,
+        load: async () => (await import("./verbs/rule.js")).listRules,
+      }),
+      verb({
+        name: "enable",
+        help: "let firings run the action",
+        args: [name("rule")],
+        load: async () => (await import("./verbs/rule.js")).enableRule,
+      }),
+      verb({
+        name: "disable",
+        help: "let firings pass by",
+        args: [name("rule")],
+        load: async () => (await import("./verbs/rule.js")).disableRule,
+      }),
+      verb({
+        name: "delete",
+        help: "remove a rule",
+        args: [name("rule")],
+        load: async () => (await import("./verbs/rule.js")).deleteRule,
+      }),
+    ],
+  },
+  {
+    name: "package",
+    help: "groups of actions with shared arguments",
+    verbs: [
+      verb({
+        name: "create",
+        help: "store a new package",
+        args: [name("package")],
+        options: [defaultParam, defaultParamFile, annotation, { name: "shared", help: "others may use its actions" }],
+        load: async () => (await import("./verbs/package.js")).createPackage,
+      }),
+      verb({
+        name: "update",
+        help: "change a package",
+        args: [name("package")],
+        options: [
+          defaultParam,
+          defaultParamFile,
+          annotation,
+          { name: "shared", value: "YES|NO", choices: ["yes", "no"], help: "may others use its actions" },
+        ],
+        load: async () => (await import("./verbs/package.js")).updatePackage,
+      }),
+      verb({
+        name: "get",
+        help: "show a package and its actions",
+        args: [name("package")],
+        load: async () => (await import("./verbs/package.js")).getPackage,
+      }),
+      verb({
+        name: "list",
+        help: "list packages, latest change first",
+        options: list,
+        load: async () => (await import("./verbs/package.js")).listPackages,
+      }),
+      verb({
+        name: "delete",
+        help: "remove a package",
+        args: [name("package")],
+        options: [{ name: "force", help: "with all its actions" }],
+        load: async () => (await import("./verbs/package.js")).deletePackage,
+      }),
+    ],
+  },
+  {
+    name: "namespace",
+    help: "who owns entities and is limited (creating and deleting needs the operator's key)",
+    verbs: [
+      verb({
+        name: "create",
+        help: "make a namespace with a key, which is shown once",
+        args: [name("namespace")],
+        options: [{ name: "subject", value: "TEXT", help: "who the key speaks for (default: the name)" }],
+        load: async () => (await import("./verbs/namespace.js")).createNamespace,
+      }),
+      verb({
+        name: "get",
+        help: "show a namespace",
+        args: [maybe("NAME", "without it the key's own")],
+        load: async () => (await import("./verbs/namespace.js")).getNamespace,
+      }),
+      verb({
+        name: "list",
+        help: "list the namespaces that the key may use",
+        options: [limit, all],
+        load: async () => (await import("./verbs/namespace.js")).listNamespaces,
+      }),
+      verb({
+        name: "delete",
+        help: "remove a namespace with everything in it",
+        args: [name("namespace")],
+        load: async () => (await import("./verbs/namespace.js")).deleteNamespace,
+      }),
+      verb({
+        name: "limits",
+        help: "show throttles, or set some",
+        args: [maybe("NAME", "without it the key's own")],
+        options: [
+          { name: "invocations-per-minute", value: "N", help: "set how many invocations are accepted per minute" },
+          { name: "fires-per-minute", value: "N", help: "set how many firings are accepted per minute" },
+          { name: "concurrent", value: "N", help: "set how many invocations may be in flight" },
+        ],
+        example: "weft namespace limits guest --invocations-per-minute 12000",
+        load: async () => (await import("./verbs/namespace.js")).namespaceLimits,
+      }),
+    ],
+  },
+  {
+    name: "key",
+    help: "credentials of a namespace",
+    verbs: [
+      verb({
+        name: "create",
+        help: "make another key, which is shown once",
+        options: [{ name: "subject", value: "TEXT", help: "who it speaks for (default: as the key used)" }],
+        load: async () => (await import("./verbs/key.js")).createKey,
+      }),
+      verb({
+        name: "list",
+        help: "list keys without their secrets",
+        load: async () => (await import("./verbs/key.js")).listKeys,
+      }),
+      verb({
+        name: "delete",
+        help: "revoke a key",
+        args: [arg("UUID", "public part of the key")],
+        load: async () => (await import("./verbs/key.js")).deleteKey,
+      }),
+    ],
+  },
+];
+
+/** Short verbs at the top. */
+export const topVerbs: readonly VerbSpec[] = [
+  verb({
+    name: "dev",
+    help: "run the whole fabric in one process, in the foreground",
+    remote: false,
+    options: [
+      stateDir,
+      listenGrpc,
+      listenRest,
+      { name: "driver", value: "NAME", choices: ["process", "docker"], help: "what makes sandboxes (default process)" },
+      { name: "docker-host", value: "URL", help: "where the Docker engine answers, with --driver docker" },
+      { name: "memory-mb", value: "MIB", help: "memory for sandboxes, MiB (default 4096)" },
+      { name: "postgres-url", value: "URL", help: "a Postgres of yours instead of the embedded one" },
+      {
+        name: "log-level",
+        value: "LEVEL",
+        choices: ["debug", "info", "warn", "error"],
+        help: "least level that is logged",
+      },
+      { name: "detach", short: "d", help: "return when it is ready; weft down stops it" },
+    ],
+    load: async () => (await import("./verbs/dev.js")).dev,
+  }),
+  verb({
+    name: "up",
+    help: "run every role as a process of its own, on etcd, Postgres, Docker and Envoy",
+    remote: false,
+    options: [
+      stateDir,
+      listenGrpc,
+      listenRest,
+      { name: "invokers", value: "N", help: "how many invokers (default 3)" },
+    ],
+    load: async () => (await import("./verbs/up.js")).up,
+  }),
+  verb({
+    name: "down",
+    help: "stop what up or dev --detach started; state is kept",
+    remote: false,
+    options: [stateDir],
+    load: async () => (await import("./verbs/down.js")).down,
+  }),
+  verb({
+    name: "status",
+    help: "show roles, invokers and sandboxes",
+    load: async () => (await import("./verbs/status.js")).status,
+  }),
+  verb({
+    name: "whoami",
+    help: "show whose key is used",
+    load: async () => (await import("./verbs/key.js")).whoami,
+  }),
+  verb({
+    name: "doctor",
+    help: "look for what may be wrong here, each finding with what mends it",
+    load: async () => (await import("./verbs/doctor.js")).doctor,
+  }),
+  verb({
+    name: "completion",
+    help: "print a completion script for a shell",
+    remote: false,
+    args: [arg("SHELL", "bash, zsh or fish")],
+    example: 'eval "$(weft completion bash)"',
+    load: async () => (await import("./verbs/completion.js")).completion,
+  }),
+];
+
+/** Options of every command that speaks with a running Weft. */
+export const remoteOptions: readonly OptionSpec[] = [
+  { name: "apihost", value: "URL", help: "where REST is (WEFT_APIHOST; APIHOST in .weft/wskprops or ~/.wskprops)" },
+  { name: "grpc", value: "HOST:PORT", help: "where gRPC is (WEFT_GRPC; default: that host, port 3232)" },
+  { name: "auth", short: "u", value: "UUID:KEY", help: "the key (WEFT_AUTH; AUTH in the same files)" },
+  { name: "namespace", short: "n", value: "NAME", help: "of entities named without one (default: the key's own)" },
+];
+
+export const commonOptions: readonly OptionSpec[] = [{ name: "json", help: "print JSON" }];
+
+export function optionsOf(spec: VerbSpec): readonly OptionSpec[] {
+  return [...spec.options, ...commonOptions, ...(spec.remote ? remoteOptions : [])];
+}

@@ -1,0 +1,4 @@
+import { runCli } from "./cli.js";
+import { systemIo } from "./io.js";
+
+process.exitCode = await runCli(process.argv.slice(2), systemIo());

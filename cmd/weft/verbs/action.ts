@@ -1,0 +1,187 @@
+// Actions: create, change, show, list, remove.
+
+import { writeFileSync } from "node:fs";
+import { extname, resolve } from "node:path";
+
+import { Action, ActionServiceService as Service, type Exec } from "../../../internal/gen/weft/action/v1/action.pb.js";
+import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
+import type { Cli } from "../cli-context.js";
+import { parseName, showName } from "../names.js";
+import { iso, size, time, usage } from "../output.js";
+import { collect, keyValues, readFile } from "../params.js";
+import { keyValuesJson, keyValuesText, limitsJson, limitsText } from "../show.js";
+import type { Values, Verb } from "../spec.js";
+import { listed, somePage, type Page, type PageRequest } from "./pages.js";
+
+const KINDS: Readonly<Record<string, string>> = {
+  ".js": "nodejs:default",
+  ".mjs": "nodejs:default",
+  ".cjs": "nodejs:default",
+  ".py": "python:default",
+};
+
+const UINT32_MAX = 0xffff_ffff;
+
+/** Uploads and unpacking take longer than other calls. */
+const WRITE_MS = 120_000;
+
+export const createAction: Verb = async (cli, [nameText = "", file = ""], values) => {
+  const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
+  const stored = await cli.call(Service.createAction, { action }, { what: `storing ${name}`, deadlineMs: WRITE_MS });
+  done(cli, "created", stored);
+};
+
+export const updateAction: Verb = async (cli, [nameText = "", file], values) => {
+  const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
+  const updating = cli.call(
+    Service.updateAction,
+    { action, updateFields: [], allowMissing: file !== undefined, deleteAnnotations: [] },
+    { what: `storing ${name}`, deadlineMs: WRITE_MS },
+  );
+  done(cli, "updated", await orMeant(cli, namespace, name, updating));
+};
+
+export const getAction: Verb = async (cli, [nameText = ""], values) => {
+  const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  const save = values.text("save");
+  const action = await orMeant(
+    cli,
+    namespace,
+    name,
+    cli.call(Service.getAction, { namespace, name, withCode: save !== undefined }, { deadlineMs: WRITE_MS }),
+  );
+  if (save !== undefined) {
+    writeFileSync(resolve(cli.io.cwd, save), action.exec?.code ?? new Uint8Array());
+    cli.screen.say(`saved the code to ${save}`);
+  }
+  if (cli.screen.json) cli.screen.printJson(actionJson(action));
+  else {
+    const { exec } = action;
+    cli.screen.fields([
+      ["action", showName(action.namespace, action.name)],
+      ["version", action.version],
+      ["kind", exec?.kind],
+      ["main", exec?.main],
+      ["code", exec && `${size(exec.codeSize)}${exec.binary ? " archive" : ""}, sha256 ${exec.codeDigest}`],
+      ["limits", limitsText(action.limits)],
+      ["parameters", keyValuesText(action.parameters)],
+      ["annotations", keyValuesText(action.annotations)],
+      ["updated", time(action.updateTime)],
+    ]);
+  }
+};
+
+export const listActions: Verb = async (cli, [packageText], values) => {
+  const of =
+    packageText === undefined ? { namespace: cli.namespace, name: "" } : parseName(packageText, cli.namespace, 1);
+  const actions = await listed(cli, values, pageOf(cli, of.namespace, of.name));
+  if (cli.screen.json) cli.screen.printJson(actions.map(actionJson));
+  else {
+    cli.screen.table(actions, [
+      { title: "ACTION", value: (a) => showName(a.namespace, a.name) },
+      { title: "KIND", value: (a) => a.exec?.kind ?? "" },
+      { title: "VERSION", value: (a) => a.version },
+      { title: "MEMORY", value: (a) => `${a.limits?.memoryMb ?? 0} MiB`, right: true },
+      { title: "TIMEOUT", value: (a) => `${a.limits?.timeoutMs ?? 0} ms`, right: true },
+      { title: "UPDATED", value: (a) => time(a.updateTime) },
+    ]);
+  }
+};
+
+export const deleteAction: Verb = async (cli, [nameText = ""]) => {
+  const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  await orMeant(cli, namespace, name, cli.call(Service.deleteAction, { namespace, name, etag: "" }));
+  if (cli.screen.json) cli.screen.printJson({ deleted: name });
+  else cli.screen.say(`deleted action ${name}`);
+};
+
+/** Runs a call about an action, and says what was probably meant when there is none of that name. */
+export function orMeant<T>(cli: Cli, namespace: string, name: string, call: Promise<T>): Promise<T> {
+  const names = (): Promise<readonly string[]> => somePage(pageOf(cli, namespace, ""), (action) => action.name);
+  return cli.meant(name, call, names, "weft action list");
+}
+
+function pageOf(cli: Cli, namespace: string, packageName: string): (request: PageRequest) => Promise<Page<Action>> {
+  return async (request) => {
+    const { actions, nextPageToken } = await cli.call(Service.listActions, {
+      namespace,
+      package: packageName,
+      ...request,
+      withTotal: false,
+    });
+    return { entries: actions, next: nextPageToken };
+  };
+}
+
+/** What the options say of an action; what is not given is left out. */
+async function given(cli: Cli, values: Values, file: string | undefined) {
+  const annotations: KeyValue[] = keyValues(await collect(values.pairs("annotation"), undefined, cli.io));
+  if (values.flag("web")) annotations.push({ key: "web-export", valueJson: "true", init: false });
+  const logsMb = values.number("logsize", 0, UINT32_MAX);
+  // What is not given stays 0, which means the default, or unchanged.
+  const limits: Limits = {
+    timeoutMs: values.number("timeout", 1, UINT32_MAX) ?? 0,
+    memoryMb: values.number("memory", 1, UINT32_MAX) ?? 0,
+    logsMb,
+    concurrency: values.number("concurrency", 1, UINT32_MAX) ?? 0,
+  };
+  const limited = logsMb !== undefined || limits.timeoutMs + limits.memoryMb + limits.concurrency > 0;
+  const exec = file === undefined ? execWithoutCode(values) : execOf(cli, values, file);
+  return {
+    parameters: keyValues(await collect(values.pairs("param"), values.text("param-file"), cli.io)),
+    annotations,
+    ...(limited ? { limits: logsMb === undefined ? { ...limits, logsMb: undefined } : limits } : {}),
+    ...(exec ? { exec } : {}),
+  };
+}
+
+function execWithoutCode(values: Values): undefined {
+  for (const name of ["kind", "main"]) {
+    if (values.flag(name)) throw usage(`--${name} belongs to code: give the file too`);
+  }
+  return undefined;
+}
+
+function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "code" | "binary" | "main"> {
+  const code = readFile(file, cli.io.cwd);
+  const ending = extname(file).toLowerCase();
+  // PK\3\4, and PK\5\6 for an empty one: an archive is one whatever its name.
+  const binary = code.length >= 4 && code[0] === 0x50 && code[1] === 0x4b && (code[2] ?? 0) < 8;
+  const kind = values.text("kind") ?? (binary ? undefined : KINDS[ending]);
+  if (kind === undefined) {
+    const what = binary ? "an archive" : `"${ending || file}"`;
+    throw usage(
+      `which language is ${what}? say --kind`,
+      `weft action create NAME ${file} --kind nodejs:default    (or python:default)`,
+    );
+  }
+  return { kind, code, binary, main: values.text("main") ?? "" };
+}
+
+function done(cli: Cli, what: string, action: Action): void {
+  if (cli.screen.json) cli.screen.printJson(actionJson(action));
+  else cli.screen.say(`${what} action ${action.name}, version ${action.version}, ${action.exec?.kind ?? ""}`);
+}
+
+function actionJson(action: Action): unknown {
+  const { exec } = action;
+  return {
+    namespace: action.namespace,
+    name: action.name,
+    version: action.version,
+    exec: exec && {
+      kind: exec.kind,
+      main: exec.main || undefined,
+      binary: exec.binary,
+      codeDigest: exec.codeDigest || undefined,
+      codeSize: exec.codeSize,
+    },
+    parameters: keyValuesJson(action.parameters),
+    annotations: keyValuesJson(action.annotations),
+    limits: limitsJson(action.limits),
+    updateTime: iso(action.updateTime),
+    etag: action.etag,
+  };
+}

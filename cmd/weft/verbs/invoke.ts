@@ -1,0 +1,52 @@
+// `weft action invoke`: the id at once, the activation, or the bare result.
+
+import { Outcome, type Activation } from "../../../internal/gen/weft/activation/v1/activation.pb.js";
+import { InvokeServiceService as Service } from "../../../internal/gen/weft/invoke/v1/invoke.pb.js";
+import { parseName } from "../names.js";
+import { paramsJson } from "../params.js";
+import { outcomeOf, resultText } from "../show.js";
+import type { Verb } from "../spec.js";
+import { orMeant } from "./action.js";
+import { showActivation } from "./activation.js";
+
+/** The server ends the waiting after 60 s; the answer has to come back. */
+const BLOCKING_MS = 65_000;
+
+export const invokeAction: Verb = async (cli, [nameText = ""], values) => {
+  const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  const blocking = values.flag("blocking") || values.flag("result");
+  const params = await paramsJson(values.pairs("param"), values.text("param-file"), cli.io);
+  const { activationId, activation } = await orMeant(
+    cli,
+    namespace,
+    name,
+    cli.call(
+      Service.invoke,
+      { namespace, action: name, paramsJson: params, blocking, waitMs: 0 },
+      { what: `${name} is running`, ...(blocking ? { deadlineMs: BLOCKING_MS } : {}) },
+    ),
+  );
+  if (activation) {
+    if (values.flag("result")) printResult(cli.screen, activation);
+    else showActivation(cli.screen, activation);
+    return activation.outcome === Outcome.SUCCESS ? 0 : activation.outcome === Outcome.PLATFORM_ERROR ? 3 : 1;
+  }
+  if (cli.screen.json) cli.screen.printJson({ activationId });
+  else cli.screen.print(activationId);
+  if (blocking) {
+    // Exit code 4: it goes on, but what was asked for is not here.
+    cli.screen.say(`it takes longer than 60 s and goes on: weft activation get ${activationId} --wait 600`);
+    return 4;
+  }
+  if (cli.io.err.isTty) cli.screen.say(cli.screen.colours.dim(`weft activation get ${activationId}`));
+  return 0;
+};
+
+function printResult(screen: Parameters<typeof showActivation>[0], activation: Activation): void {
+  screen.print(resultText(activation.resultJson));
+  if (activation.outcome === Outcome.SUCCESS) return;
+  const why = activation.timedOut ? " (its time limit)" : "";
+  screen.say(
+    `${screen.colours.red(outcomeOf(activation.outcome))}${why}: weft activation get ${activation.activationId}`,
+  );
+}
