@@ -153,7 +153,8 @@ export class Api implements NativeApi {
           namespace,
           name: command.trigger,
           paramsJson: command.paramsJson,
-          caller: this.#caller(context, false),
+          // With the key: which of the actions that the rules name ask for it, the controller sees.
+          caller: this.#caller(context, true),
           traceparent: span.traceparent,
           headersJson: command.headersJson,
         }),

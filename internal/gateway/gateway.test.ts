@@ -486,7 +486,11 @@ describe("Fire", () => {
     w.controller.triggers.add("guest/t");
     const { activationId } = await w.call(InvokeServiceService.fire, fire({ paramsJson: '{"b":2}' }));
     expect(activationId).toBe(Buffer.from(w.controller.fired[0]?.activationId ?? []).toString("hex"));
-    expect(w.controller.fired[0]).toMatchObject({ namespace: "guest", name: "t", caller: { subject: "guest" } });
+    expect(w.controller.fired[0]).toMatchObject({
+      namespace: "guest",
+      name: "t",
+      caller: { subject: "guest", apiKey: `${GUEST.uuid}:${GUEST.secret}` },
+    });
     expect((await w.call(InvokeServiceService.fire, fire({ trigger: "lonely" }))).activationId).toBe("");
   });
 
