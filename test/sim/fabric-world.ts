@@ -23,6 +23,7 @@ export interface WorldOptions {
   readonly invokers?: number;
   readonly dispatchers?: number;
   readonly memoryMb?: number;
+  readonly idleMs?: number;
 }
 
 interface DispatcherProcess {
@@ -64,9 +65,9 @@ export class FabricWorld {
   readonly dispatchers = new Map<string, DispatcherProcess>();
   readonly schedulers = new Map<string, SchedulerProcess>();
   readonly fenced: { readonly shard: number; readonly epoch: number; readonly scheduler: string }[] = [];
-  /** Orders that a lower epoch gave and an invoker carried out: none. */
   created = 0;
   nacks = 0;
+  readonly #grantees = new Map<string, string>();
   #boot = 0;
 
   constructor(readonly options: WorldOptions) {
@@ -141,6 +142,7 @@ export class FabricWorld {
       coordination: this.store.connection(),
       kinds: ["nodejs:20"],
       memoryMb: this.options.memoryMb ?? 1_024,
+      idleMs: this.options.idleMs ?? 1_500,
       faults: this.faults,
       saw: (what) => this.#saw(what),
     });
@@ -284,6 +286,14 @@ export class FabricWorld {
       case "destroyed":
         this.#note(`sandbox ${what.sandbox} of ${what.revision} is ordered to end`);
         return;
+      case "used": {
+        const grantee = this.#grantees.get(what.grant);
+        if (grantee !== undefined && grantee !== what.dispatcherBootId) {
+          throw new Error(`grant ${what.grant} was given to ${grantee} and to ${what.dispatcherBootId}`);
+        }
+        this.#grantees.set(what.grant, what.dispatcherBootId);
+        return;
+      }
       case "nack":
         this.nacks += 1;
         this.#note(`${what.invoker} refuses ${what.reason}`);

@@ -191,6 +191,47 @@ describe("sharing slots", () => {
     expect(world.unanswered()).toEqual([]);
   });
 
+  it("lets holders keep their slots again once nobody else waits", async () => {
+    const world = await aWorld();
+    const ask = anAsk("hello", { maxInstances: 1 });
+    for (let i = 0; i < 3; i++) {
+      world.call("d1", ask);
+      world.call("d2", ask);
+    }
+    await world.run(1_500);
+    expect(world.unanswered()).toEqual([]);
+    for (const id of ["d1", "d2", "d1"]) {
+      world.call(id, ask);
+      await world.run(500);
+      expect(world.dispatchers.get(id)?.dispatcher.stats().leases).toBe(1);
+    }
+  });
+
+  it("does not grant slots of an invoker that is silent, and does again when it speaks", async () => {
+    const world = await aWorld({ idleMs: 60_000 });
+    const ask = anAsk("hello", { maxInstances: 2 });
+    const first = world.call("d1", ask);
+    await world.run(400);
+    const [place] = [...world.invokers.values()].filter((invoker) => invoker.revisions().length > 0);
+    world.killDispatcher("d1"); // its slot is free now
+    await world.run(100);
+    world.network.stall(place?.process ?? "", 3_000);
+    await world.run(1_200);
+    const second = world.call("d2", ask);
+    await world.run(600);
+    expect([first.results, second.results, world.created]).toEqual([["done"], ["done"], 2]);
+    await world.run(2_500);
+    const more = Array.from({ length: 20 }, () => world.call("d2", ask));
+    await world.run(3_000);
+    expect(results(more)).toEqual(more.map(() => "done"));
+    expect(
+      world.schedulers
+        .get("s1")
+        ?.scheduler.describe()
+        .invokers.map((one) => one.suspect),
+    ).toEqual([false, false, false]);
+  });
+
   it("frees the slots of a dispatcher that died without waiting for its session to expire", async () => {
     const world = await aWorld();
     const ask = anAsk("hello", { maxInstances: 1 });
@@ -269,10 +310,12 @@ describe("a scheduler whose lease is in doubt", () => {
     const warm = world.call("d1", anAsk("hello"));
     const cold = world.call("d1", anAsk("other"));
     await world.run(150);
-    expect([warm.results, cold.results, world.created]).toEqual([["done"], [], 1]);
+    const moved = world.call("d2", anAsk("hello")); // there is a free slot, but it takes a grant
+    await world.run(10);
+    expect([warm.results, cold.results, moved.results, world.created]).toEqual([["done"], [], [], 1]);
     scheduler?.coordination.mend();
     await world.run(1_000);
-    expect(cold.results).toEqual(["done"]);
+    expect([cold.results, moved.results]).toEqual([["done"], ["done"]]);
   });
 
   // A process that is stopped for longer than its lease and believes its clock: what LeaseGuard prevents, forced.

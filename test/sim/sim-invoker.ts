@@ -43,6 +43,8 @@ export interface SimInvokerDeps {
   readonly coordination: MemoryCoordination;
   readonly kinds: readonly string[];
   readonly memoryMb: number;
+  /** Sandboxes that are idle for this long end; without it a stranded slot would mend itself. */
+  readonly idleMs: number;
   readonly faults: InvokerFaults;
   readonly saw: (what: InvokerEvent) => void;
 }
@@ -58,6 +60,8 @@ export type InvokerEvent =
   | { readonly kind: "started"; readonly activation: string; readonly invoker: string; readonly sandbox: number }
   | { readonly kind: "created"; readonly revision: string; readonly invoker: string; readonly sandbox: number }
   | { readonly kind: "destroyed"; readonly revision: string; readonly sandbox: number }
+  /** A slot is used under a grant. */
+  | { readonly kind: "used"; readonly grant: string; readonly dispatcherBootId: string }
   | { readonly kind: "nack"; readonly reason: number; readonly invoker: string }
   | { readonly kind: "fenced"; readonly shard: number; readonly epoch: number; readonly scheduler: string };
 
@@ -70,8 +74,6 @@ interface Sandbox {
   idleSinceMonoMs: number;
   destroy: boolean;
 }
-
-const IDLE_MS = 1_500;
 
 export class SimInvoker {
   readonly #sandboxes = new Map<number, Sandbox>();
@@ -201,6 +203,10 @@ export class SimInvoker {
       return;
     }
     if (this.#orders.has(order)) return;
+    for (const idle of this.#idle()) {
+      if (this.usedMb + action.memoryMb <= this.deps.memoryMb) break;
+      this.#end(idle, SandboxEnd.EVICTED);
+    }
     if (this.usedMb + action.memoryMb > this.deps.memoryMb) {
       answer(SandboxEnd.NO_ROOM, "no room");
       return;
@@ -254,10 +260,21 @@ export class SimInvoker {
     this.#capacityChanged();
   }
 
+  /** Longest idle first. */
+  #idle(): Sandbox[] {
+    return [...this.#sandboxes.values()]
+      .filter((sandbox) => sandbox.state === "ready" && sandbox.slots.busyCount === 0)
+      .sort((a, b) => a.idleSinceMonoMs - b.idleSinceMonoMs);
+  }
+
   #evictIdle(): void {
     const now = this.deps.clock.monoMs();
     for (const sandbox of [...this.#sandboxes.values()]) {
-      if (sandbox.state === "ready" && sandbox.slots.busyCount === 0 && now - sandbox.idleSinceMonoMs > IDLE_MS) {
+      if (
+        sandbox.state === "ready" &&
+        sandbox.slots.busyCount === 0 &&
+        now - sandbox.idleSinceMonoMs > this.deps.idleMs
+      ) {
         this.#end(sandbox, SandboxEnd.EVICTED);
       }
     }
@@ -283,11 +300,7 @@ export class SimInvoker {
   }
 
   #capacity() {
-    let evictableMb = 0;
-    for (const sandbox of this.#sandboxes.values()) {
-      // This invoker evicts nothing for others; it says so.
-      if (sandbox.state === "gone") evictableMb += sandbox.ask.memoryMb;
-    }
+    const evictableMb = this.#idle().reduce((sum, sandbox) => sum + sandbox.ask.memoryMb, 0);
     const starting = [...this.#sandboxes.values()].filter((sandbox) => sandbox.state === "starting").length;
     return { freeMb: this.deps.memoryMb - this.usedMb, evictableMb, starting, stems: [], draining: false };
   }
@@ -410,6 +423,8 @@ export class SimInvoker {
       case "installAndRun":
         break;
     }
+    const grant = `${this.deps.bootId} ${sandbox.number}/${slot} ${epoch}.${sequence}`;
+    saw({ kind: "used", grant, dispatcherBootId: bootId });
     const activation = bytesToHex(invoke.activationId);
     this.#running.set(activation, { call, sandbox, slot });
     saw({ kind: "started", activation, invoker: id, sandbox: sandbox.number });
@@ -419,6 +434,7 @@ export class SimInvoker {
       this.#running.delete(activation);
       sandbox.slots.release(slot);
       sandbox.idleSinceMonoMs = clock.monoMs();
+      this.#capacityChanged();
       const dies = random.next() < faults.sandboxDies;
       const done = doneOf(call, tookMs, !dies && !sandbox.destroy);
       this.#done.set(activation, done);

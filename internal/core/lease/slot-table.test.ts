@@ -169,11 +169,18 @@ describe("contention", () => {
     expect(told(wish("b", 1))).toEqual([]);
     const commands = giveBack("a", [first]);
     expect(grants(commands).map(({ to }) => to)).toEqual(["b"]);
-    expect(told(commands)).toEqual(["b on"]); // it holds slots of an action that is still contended
+    expect(told(commands)).toEqual([]); // nobody waits any more: who got the slot may keep it
     pass(CONTENDED_MS - 1);
     expect(told(decide())).toEqual([]);
     pass(1);
-    expect(told(decide()).sort()).toEqual(["a off", "b off"]);
+    expect(told(decide())).toEqual(["a off"]);
+  });
+
+  it("is told to a new holder while others still wait", () => {
+    const { wish, giveBack } = scene({ slots: 1 });
+    const lease = one(granted(wish("a", 1)));
+    wish("b", 2);
+    expect(told(giveBack("a", [lease]))).toEqual(["b on"]);
   });
 
   it("is not told to anybody while nobody holds a slot", () => {
@@ -239,12 +246,30 @@ describe("dispatchers that come and go", () => {
     expect(grants(decide()).map(({ to }) => to)).toEqual(["b"]);
   });
 
-  it("lose them at once when the invoker says that their link is gone", () => {
+  it.each([
+    ["before", ["dispatcherGone", "away"]],
+    ["after", ["away", "dispatcherGone"]],
+  ] as const)("lose them at once when an invoker lost their link %s this scheduler did", (_when, order) => {
     const { wish, apply, decide } = scene({ slots: 1 });
     wish("a", 1);
     wish("b", 1);
-    apply({ kind: "dispatcherGone", invokerBootId: "inv", bootId: "a" });
+    for (const kind of order) {
+      if (kind === "away") apply({ kind, bootId: "a" });
+      else apply({ kind, invokerBootId: "inv", bootId: "a" });
+    }
     expect(grants(decide()).map(({ to }) => to)).toEqual(["b"]);
+  });
+
+  it("keep what they were granted while an old link of theirs is told gone: they would return what they lost", () => {
+    const { wish, apply, decide, table } = scene({ slots: 2 });
+    wish("a", 1);
+    apply({ kind: "dispatcherGone", invokerBootId: "inv", bootId: "a" });
+    wish("a", 1);
+    decide();
+    expect(table.heldSlots).toBe(2);
+    apply({ kind: "away", bootId: "a" });
+    decide();
+    expect(table.heldSlots).toBe(1); // the grant that is younger than the loss
   });
 
   it("lose them at once when they come in a new life", () => {
@@ -270,6 +295,7 @@ describe("dispatchers that come and go", () => {
     const { wish, apply, decide } = scene({ slots: 1 });
     const lease = one(granted(wish("a", 1)));
     wish("b", 1);
+    apply({ kind: "away", bootId: "a" });
     apply({ kind: "dispatcherGone", invokerBootId: "inv", bootId: "a" });
     decide();
     apply({ kind: "hello", dispatcherId: "a", bootId: "a" });

@@ -10,6 +10,8 @@
 //   T5. What a dispatcher holds is what it says it holds: its complete report replaces what was believed, a report of
 //       a slot that was granted to somebody since is answered by a revocation.
 //   T6. A dispatcher that is away keeps its slots until its session expires, or until an invoker says its link is gone.
+//       While it is here it speaks for itself: it returns what it loses with a link, and an invoker's word may be older
+//       than a grant that it has just got.
 //   T7. A slot that came back as void rests before it is granted again, longer each time: its invoker still refuses it
 //       (a call of a vanished dispatcher runs in it), and granting it at once would only go round in circles.
 //
@@ -90,7 +92,7 @@ export type SlotEvent =
   | { readonly kind: "returned"; readonly bootId: string; readonly leases: readonly GrantRef[]; readonly void: boolean }
   /** The link to a dispatcher ended (T6). */
   | { readonly kind: "away"; readonly bootId: string }
-  /** An invoker lost its link to a dispatcher: what that one holds there is free at once. */
+  /** An invoker lost its link to a dispatcher: what that one holds there is free at once if it is away too (T6). */
   | { readonly kind: "dispatcherGone"; readonly invokerBootId: string; readonly bootId: string };
 
 export type SlotCommand =
@@ -145,6 +147,8 @@ export interface SlotCensus {
   readonly held: number;
   readonly dispatchers: number;
   readonly sandboxes: number;
+  /** Wishes that are not met. */
+  readonly waiters: number;
 }
 
 class Slot {
@@ -201,6 +205,8 @@ interface Dispatcher {
   expiresMonoMs: number;
   readonly pools: Set<Pool>;
   readonly wishes: Set<Pool>;
+  /** Invokers that lost its link while it was here, with the sequence of the last grant made by then. */
+  readonly lostAt: Map<string, number>;
   /** Held on invokers that have not reported yet, by invoker boot. */
   readonly claims: Map<string, LeaseFields[]>;
 }
@@ -223,7 +229,7 @@ class Pool {
   readonly holders = new Map<Dispatcher, Set<Slot>>();
   readonly told = new Map<Dispatcher, number>();
   contendedSinceMonoMs: number | undefined;
-  /** Somebody holds slots by its own report, and may not know of the contention. */
+  /** Somebody has begun to hold slots, and may not know of the contention. */
   untold = false;
   revoking = 0;
   /** Somebody asked for it; otherwise it is known from sandboxes only. */
@@ -300,7 +306,7 @@ export class SlotTable {
         this.#goAway(event.bootId, nowMonoMs);
         return;
       case "dispatcherGone":
-        this.#releaseAt(event.invokerBootId, event.bootId);
+        this.#linkLost(event.invokerBootId, event.bootId);
         return;
       case "shards":
         this.#epochs = new Map(event.epochs);
@@ -436,7 +442,7 @@ export class SlotTable {
     invariant(held === heldByHolders && held === this.#held, "held slots are counted once");
     invariant(inPools === sandboxes, "sandboxes are counted once");
     invariant(wishes === this.#waiters, "waiters are counted once");
-    return { slots: free + held, free, held, dispatchers: this.#dispatchers.size, sandboxes };
+    return { slots: free + held, free, held, dispatchers: this.#dispatchers.size, sandboxes, waiters: wishes };
   }
 
   // ---- dispatchers ----
@@ -516,6 +522,8 @@ export class SlotTable {
     dispatcher.present = false;
     this.#dropWishesOf(dispatcher);
     this.#untell(dispatcher);
+    for (const [invokerBootId, sequence] of dispatcher.lostAt) this.#releaseAt(invokerBootId, dispatcher, sequence);
+    dispatcher.lostAt.clear();
     if (dispatcher.pools.size === 0 && dispatcher.claims.size === 0) {
       this.#expire(dispatcher);
       return;
@@ -534,13 +542,20 @@ export class SlotTable {
     this.#dispatchers.delete(dispatcher.bootId);
   }
 
-  #releaseAt(invokerBootId: string, bootId: string): void {
+  #linkLost(invokerBootId: string, bootId: string): void {
     const dispatcher = this.#dispatchers.get(bootId);
     if (!dispatcher) return;
+    if (dispatcher.present)
+      dispatcher.lostAt.set(invokerBootId, this.#sequence); // T6
+    else this.#releaseAt(invokerBootId, dispatcher, Infinity);
+  }
+
+  /** @param upTo grants with a higher sequence were made after the link was lost */
+  #releaseAt(invokerBootId: string, dispatcher: Dispatcher, upTo: number): void {
     dispatcher.claims.delete(invokerBootId);
     for (const pool of [...dispatcher.pools]) {
       for (const slot of [...(pool.holders.get(dispatcher) ?? [])]) {
-        if (slot.sandbox.invoker.bootId === invokerBootId) this.#release(slot);
+        if (slot.sandbox.invoker.bootId === invokerBootId && slot.sequence <= upTo) this.#release(slot);
       }
     }
   }
@@ -694,7 +709,10 @@ export class SlotTable {
     const invoker = this.#invokers.get(bootId);
     if (!invoker) return;
     for (const sandbox of [...invoker.sandboxes.values()]) this.#sandboxGone(sandbox);
-    for (const dispatcher of this.#dispatchers.values()) dispatcher.claims.delete(bootId);
+    for (const dispatcher of this.#dispatchers.values()) {
+      dispatcher.claims.delete(bootId);
+      dispatcher.lostAt.delete(bootId);
+    }
     this.#invokers.delete(bootId);
   }
 
@@ -811,7 +829,7 @@ export class SlotTable {
     if (epoch !== undefined) {
       this.#grantFree(pool, epoch, nowMonoMs);
       if (pool.wishes.size > 0) this.#relieveStarved(pool, nowMonoMs);
-      if (pool.retired) this.#destroyOld(pool, epoch);
+      if (pool.retired) this.#retire(pool, epoch);
     }
     this.#settleContention(pool, nowMonoMs);
     const idle = pool.sandboxes.size === 0 && pool.wishes.size === 0 && pool.holders.size === 0;
@@ -833,13 +851,12 @@ export class SlotTable {
       this.#sequence += 1; // T2
       slot.epoch = epoch;
       slot.sequence = this.#sequence;
-      const firstOfHolder = !pool.holders.has(dispatcher);
+      if (!pool.holders.has(dispatcher)) pool.untold = true;
       this.#hold(slot, dispatcher);
       wish.shortage -= 1;
       wish.sinceMonoMs = Math.min(nowMonoMs, wish.sinceMonoMs + wish.gapMs);
       if (wish.shortage <= 0) this.#dropWish(pool, dispatcher);
       this.#commands.push({ kind: "grant", dispatcherBootId: dispatcher.bootId, lease: leaseOf(slot) });
-      if (firstOfHolder && pool.contendedSinceMonoMs !== undefined) this.#tell(pool, dispatcher, nowMonoMs);
     }
   }
 
@@ -870,8 +887,18 @@ export class SlotTable {
     }
   }
 
-  #destroyOld(pool: Pool, epoch: number): void {
+  // Dispatchers that have not heard of the newer revision would keep slots that the action's limit may need.
+  #retire(pool: Pool, epoch: number): void {
     if (pool.wishes.size > 0) return;
+    for (const [holder, slots] of pool.holders) {
+      if (!holder.present) continue;
+      for (const slot of slots) {
+        if (slot.revoking) continue;
+        slot.revoking = true;
+        pool.revoking += 1;
+        this.#commands.push({ kind: "revoke", dispatcherBootId: holder.bootId, lease: leaseOf(slot) });
+      }
+    }
     for (const sandbox of pool.sandboxes) {
       if (sandbox.held > 0 || sandbox.retiring || !sandbox.invoker.usable) continue;
       sandbox.retiring = true;
@@ -951,6 +978,7 @@ function newDispatcher(id: string, bootId: string): Dispatcher {
     expiresMonoMs: Infinity,
     pools: new Set(),
     wishes: new Set(),
+    lostAt: new Map(),
     claims: new Map(),
   };
 }
