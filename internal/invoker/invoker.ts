@@ -377,9 +377,8 @@ export class Invoker {
   #beginLife(bootId: string): void {
     this.#bootId = bootId;
     this.deps.log.info("the invoker begins a new life", { invokerId: this.deps.id, bootId: this.#bootId });
-    for (const sandbox of this.#host.sandboxes) sandbox.slots?.forgetHolders();
     this.#fleet.close();
-    this.#desk.closeLinks();
+    this.#desk.closeLinks(); // and with each link what it held is nobody's
     this.#fleet.open();
     this.#fleet.schedulers(this.#members.of("scheduler"));
   }

@@ -103,7 +103,7 @@ function string(bytes: Uint8Array, from: number): number {
   }
 }
 
-const ESCAPES = new Set([...'"\\/bfnrt'].map((character) => character.charCodeAt(0)));
+const ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
 
 function number(bytes: Uint8Array, from: number): number {
   let at = bytes[from] === MINUS ? from + 1 : from;

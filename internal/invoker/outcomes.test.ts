@@ -139,6 +139,13 @@ describe("a call", () => {
       '{"error":"The action did not initialize and exited unexpectedly (exit code 7). Last output: hm"}',
       false,
     ],
+    [
+      "is answered before its code is loaded, by whoever wrote it",
+      "init forge\nreturn {}",
+      Outcome.SUCCESS,
+      "{}",
+      true,
+    ],
     ["answers the same call twice", "late hello", Outcome.SUCCESS, '{"said":"hello"}', true],
   ])("that %s is told and recorded so", async (_, script, outcome, result, reusable, options) => {
     const { call: made, record, sandbox } = await call(script, options);
@@ -385,12 +392,26 @@ describe("several calls in one sandbox", () => {
     expect(world.driver.made[0]?.outstandingMost).toBe(2);
   });
 
-  it("share the fate of an init that fails", async () => {
-    const { action, sandbox, dispatcher } = await two("init sleep 50\ninit fail no");
+  it.each<[how: string, script: string, timeoutMs: number, error: string]>([
+    ["fails", "init sleep 50\ninit fail no", 1_000, "no"],
+    [
+      "ends the sandbox",
+      "init sleep 50\ninit exit 1",
+      1_000,
+      "The action did not initialize and exited unexpectedly (exit code 1).",
+    ],
+    [
+      "takes too long",
+      "init hang",
+      60,
+      "The action exceeded its time limits of 60 milliseconds during initialization.",
+    ],
+  ])("share the fate of an init that %s", async (_, script, timeoutMs, error) => {
+    const { action, sandbox, dispatcher } = await two(script, { timeoutMs });
     const calls = [0, 1].map((slot) => dispatcher.send({ action, sandbox, slot }));
     await world.elapse(60);
     for (const made of calls) expect(made.done).toMatchObject({ outcome: Outcome.DEVELOPER_ERROR, reusable: false });
-    expect(calls.map(errorOf)).toEqual(["no", "no"]);
+    expect(calls.map(errorOf)).toEqual([error, error]);
     await world.elapse(100);
     expect(world.records()).toHaveLength(2);
   });

@@ -199,14 +199,15 @@ describe("an order", () => {
     expect(world.driver.alive).toEqual([]);
   });
 
-  it("to end a sandbox that is being made ends it", async () => {
-    await open({ driver: { createMs: 1_000 } });
+  it.each([false, true])("to end a sandbox that is being made ends it (deaf driver: %s)", async (deaf) => {
+    await open({ driver: { createMs: 1_000, deaf } });
     const order = world.scheduler.create(world.action("echo"));
     await world.elapse(100);
     world.scheduler.destroy(1);
-    await world.elapse(100);
+    await world.elapse(deaf ? 1_000 : 100);
     expect(world.scheduler.reportsOf(order)).toMatchObject([{ end: SandboxEnd.EVICTED }]);
     expect(world.driver.creating).toBe(0);
+    expect(world.driver.alive).toEqual([]);
   });
 });
 

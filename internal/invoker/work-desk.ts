@@ -48,7 +48,7 @@ export class WorkDesk implements RunOwner {
 
   /** Takes a dialled link; its callbacks are set when this returns. */
   accept(link: Link<WorkRequestItem, WorkResponseItem>): void {
-    const session = new WorkSession(this.deps, link, {
+    const session: WorkSession = new WorkSession(this.deps, link, {
       owner: this,
       greet: (hello) => this.#greet(session, hello),
       closed: () => this.#closed(session),

@@ -142,6 +142,11 @@ describe("a call is sent back", () => {
     expect(calls.map((c) => c.nack)).toEqual([undefined, NackReason.OVER_CREDIT]);
     await world.elapse(100);
     expect((await dispatcher.invoke({ action, sandbox, slot: 1, params: large })).nack).toBeUndefined();
+    await world.elapse(100);
+    const small = `{"x":"${"y".repeat(30)}"}`;
+    for (const slot of [0, 1]) {
+      expect((await dispatcher.invoke({ action, sandbox, slot, params: small })).nack).toBeUndefined();
+    }
   });
 
   it("when it is durable and its record could not be kept", async () => {

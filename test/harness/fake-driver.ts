@@ -15,7 +15,7 @@
 //   exit <code>        ends the process       oom  is ended for its memory      fork  is ended for its processes
 //   garbage            writes noise to the connection
 //   late <text>        answers, and answers the same call again
-//   init <step>        does the step when the code is loaded: sleep, fail, exit, hang, log
+//   init <step>        does the step when the code is loaded: sleep, fail, exit, hang, log, forge (an answer to the run)
 
 import type { Clock } from "../../internal/base/clock.js";
 import { WeftError } from "../../internal/base/errors.js";
@@ -43,6 +43,8 @@ export interface FakeDriverOptions {
   /** How long making one takes. Default 0: it is there in a later microtask. */
   readonly createMs?: number;
   readonly destroyMs?: number;
+  /** True: a creation that is not wanted any more is finished all the same. */
+  readonly deaf?: boolean;
 }
 
 export class FakeDriver implements SandboxDriver {
@@ -76,7 +78,7 @@ export class FakeDriver implements SandboxDriver {
     this.creatingMost = Math.max(this.creatingMost, this.creating);
     try {
       const createMs = this.options.createMs ?? 0;
-      await wait(this.options.clock, Math.min(createMs, timeoutMs), signal);
+      await wait(this.options.clock, Math.min(createMs, timeoutMs), this.options.deaf === true ? undefined : signal);
       if (createMs > timeoutMs) throw new WeftError("deadlineExceeded", "NO_HELLO", "the runtime did not say hello");
       const failure = this.failures.shift();
       if (failure) throw failure;
@@ -233,6 +235,13 @@ export class FakeSandbox implements SandboxProcess {
       if (what === "hang") return;
       if (what === "sleep") await wait(this.clock, Number(more[0]));
       if (what === "log") this.#log(0, LogStream.STDOUT, more.join(" "));
+      if (what === "forge") {
+        const resultJson = json({ forged: true });
+        this.#say({
+          $case: "runResult",
+          value: { call: 1, outcome: RunOutcome.SUCCESS, resultJson, logsTruncated: false, memoryBytes: 0 },
+        });
+      }
       if (what === "exit") {
         this.#end({ kind: "exited", code: Number(more[0]), signal: undefined });
         return;

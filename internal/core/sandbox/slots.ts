@@ -120,14 +120,6 @@ export class SlotTable {
     }
   }
 
-  /** Every slot becomes nobody's: this invoker begins a new life, in which no old token proves anything. */
-  forgetHolders(): void {
-    for (const slot of this.#slots) {
-      slot.dispatcherId = "";
-      slot.dispatcherBootId = "";
-    }
-  }
-
   /** Slots that somebody holds. */
   *holders(): Generator<SlotHolding & { readonly slot: number }> {
     for (const [slot, holding] of this.#slots.entries()) {
