@@ -365,7 +365,10 @@ export class ScriptedApi implements NativeApi {
     );
     serve(Actions.deleteAction, (request, context) => this.#delete("action", request, context));
 
-    serve(Packages.createPackage, (request, context) => this.#create("package", request.package, context));
+    serve(Packages.createPackage, (request, context) => {
+      if (request.package?.name === "default") throw invalidField("name", "default is reserved");
+      return this.#create("package", request.package, context);
+    });
     serve(Packages.getPackage, (request, context) => {
       const found = this.#find<Package>("package", this.#own(request.namespace, context).namespace, request.name);
       return { ...found, actions: this.#actionsOf(found) };

@@ -19,6 +19,8 @@ export interface ScriptedGateway {
   readonly rest: string;
   /** Value of an Authorization header that is accepted. */
   readonly authorization: string;
+  /** The same as "uuid:key". */
+  readonly auth: string;
   readonly close: () => Promise<void>;
 }
 
@@ -62,6 +64,7 @@ export async function openScriptedGateway(): Promise<ScriptedGateway> {
     api,
     grpc,
     rest: `http://${face}`,
+    auth: AUTH,
     authorization: `Basic ${Buffer.from(AUTH).toString("base64")}`,
     close: async () => {
       await rest.close(CLOSE_MS);
