@@ -5,7 +5,7 @@ import { Client, Pool, types, type ClientConfig, type PoolClient, type QueryResu
 
 import { WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
-import { fromPostgres, isSerializationFailure, sqlState } from "./errors.js";
+import { fromPostgres, isSerializationFailure, leavesConnection } from "./errors.js";
 
 export interface DatabaseOptions {
   /** Shown in pg_stat_activity: "weft-controller". */
@@ -75,7 +75,8 @@ export class Database implements Queryable {
       idleTimeoutMillis: IDLE_CONNECTION_MS,
       allowExitOnIdle: true,
     });
-    // An idle connection that breaks is replaced when one is wanted; without a listener the process would end.
+    // Without listeners the process would end. A connection in use says so to its statement, too.
+    this.#pool.on("connect", (client) => client.on("error", () => undefined));
     this.#pool.on("error", (error) => {
       this.deps.log.debug("an idle connection to Postgres was lost", { error: fromPostgres(error, this.where) });
     });
@@ -136,8 +137,7 @@ export class Database implements Queryable {
         broken = false;
         return value;
       } catch (thrown) {
-        // What Postgres itself complains about, by SQLSTATE, leaves the connection usable; so does a refusal of ours.
-        broken = thrown instanceof WeftError ? thrown.kind === "unavailable" : !/^[0-9A-Z]{5}$/.test(sqlState(thrown));
+        broken = !leavesConnection(thrown);
         if (isSerializationFailure(thrown) && tried < TRIES) continue;
         throw fromPostgres(thrown, this.where);
       } finally {

@@ -84,7 +84,7 @@ export function fromPostgres(thrown: unknown, where: string): WeftError {
   const message = messageOf(thrown);
   const meaning =
     MEANINGS[code] ??
-    (/^[0-9A-Z]{5}$/.test(code) ? MEANINGS[code.slice(0, 2)] : undefined) ??
+    (isSqlState(code) ? MEANINGS[code.slice(0, 2)] : undefined) ??
     MESSAGES.find(([pattern]) => pattern.test(message))?.[1];
   if (!meaning) return new WeftError("internal", "STORE_FAILED", `Postgres at ${where}: ${message}`, { cause: thrown });
   return new WeftError(meaning.kind, meaning.reason, `${meaning.what} at ${where}: ${message}`, {
@@ -99,6 +99,18 @@ export function sqlState(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return sqlState(thrown.errors[0]);
   const { code } = (thrown ?? {}) as { readonly code?: unknown };
   return typeof code === "string" ? code : "";
+}
+
+/** They have a digit, which EPIPE and its like have not. */
+function isSqlState(code: string): boolean {
+  return /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
+}
+
+/** True when the connection is as good as before: a refusal of ours, or a complaint of Postgres that is not its last word. */
+export function leavesConnection(thrown: unknown): boolean {
+  if (thrown instanceof WeftError) return thrown.kind !== "unavailable";
+  const { severity } = (thrown ?? {}) as { readonly severity?: unknown };
+  return isSqlState(sqlState(thrown)) && severity !== "FATAL" && severity !== "PANIC";
 }
 
 /** True when the same transaction may well succeed when it is tried again at once. */
