@@ -16,8 +16,8 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   // Known before anything is parsed, so that a mistake in parsing is told in the same way.
   let screen = new Screen(io, argv.includes("--json"));
   let run: { readonly spec: VerbSpec; readonly args: readonly string[]; readonly values: Values } | undefined;
-  const program = programOf(io, (spec, args, values) => (run = { spec, args, values }));
   try {
+    const program = programOf(io, (spec, args, values) => (run = { spec, args, values }));
     const paired = pairUp(argv);
     program.parse([...paired], { from: "user" });
   } catch (thrown) {

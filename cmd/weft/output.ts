@@ -88,25 +88,25 @@ export class Screen {
     const { err } = this.io;
     const started = performance.now();
     const seconds = (): string => `${Math.floor((performance.now() - started) / 1000)} s`;
-    let shown = false;
+    let shows = 0;
     const show = (): void => {
       // A terminal gets one line that counts; a file or a log gets one line.
       if (err.isTty) err.write(`\r\u001b[K${what} … ${seconds()}`);
-      else if (!shown) err.write(`${what} …\n`);
-      shown = true;
+      else if (shows === 0) err.write(`${what} …\n`);
+      shows += 1;
     };
     const timer = setInterval(show, PROGRESS_AFTER_MS);
     try {
       return await waiting;
     } finally {
       clearInterval(timer);
-      if (shown && err.isTty) err.write("\r\u001b[K");
+      if (shows > 0 && err.isTty) err.write("\r\u001b[K");
     }
   }
 }
 
 function plain(value: string | number): string {
-  // eslint-disable-next-line no-control-regex -- what would move the cursor or split a row does not belong into a cell
+  // What would move the cursor or split a row does not belong into a cell.
   return String(value).replace(/[\u0000-\u001f\u007f]+/g, " ");
 }
 

@@ -1,11 +1,14 @@
 // Where things of a local installation are: in the repository's compiled output, and in the state folder.
 
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The folder that holds package.json: dist/cmd/weft/local/ is four floors above this file. */
-export const packageRoot = fileURLToPath(new URL("../../../../", import.meta.url));
+/** The folder that holds package.json: three floors above the source of this file, four above its compiled form. */
+export const packageRoot = [new URL("../../../", import.meta.url), new URL("../../../../", import.meta.url)]
+  .map((url) => fileURLToPath(url))
+  .reduce((near, far) => (existsSync(resolve(near, "package.json")) ? near : far));
 
 export const DEFAULT_STATE_DIR = ".weft";
 export const DEFAULT_GRPC_ADDRESS = "127.0.0.1:3232";

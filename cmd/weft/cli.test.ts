@@ -1,0 +1,654 @@
+// The command line against a scripted Weft, over real gRPC.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+
+import { eventually } from "../../test/harness/eventually.js";
+import { WeftError } from "../../internal/base/errors.js";
+import { silentLog } from "../../internal/base/log.js";
+import { systemClock } from "../../internal/boot/system.js";
+import { AccessServiceService } from "../../internal/gen/weft/access/v1/access.pb.js";
+import { Action, ActionServiceService } from "../../internal/gen/weft/action/v1/action.pb.js";
+import {
+  Activation,
+  ActivationServiceService,
+  Outcome,
+  Start,
+  Subject,
+} from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { ClusterServiceService, ClusterStatus } from "../../internal/gen/weft/cluster/v1/cluster.pb.js";
+import { InvokeServiceService } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
+import { NamespaceServiceService } from "../../internal/gen/weft/namespaces/v1/namespace.pb.js";
+import { PackageServiceService } from "../../internal/gen/weft/packages/v1/package.pb.js";
+import { RuleServiceService, type Rule } from "../../internal/gen/weft/rule/v1/rule.pb.js";
+import { Trigger, TriggerServiceService } from "../../internal/gen/weft/trigger/v1/trigger.pb.js";
+import type { CallContext } from "../../internal/rpc/call-context.js";
+import { RpcServer, type Handlers } from "../../internal/rpc/server.js";
+import { runCli } from "./cli.js";
+import { testIo, type TestIo, type TestIoOptions } from "./test-io.suite.js";
+
+const ID = "0123456789abcdef0123456789abcdef";
+
+/** What the next call of an rpc does; everything that was asked, in order. */
+let answers: Record<string, (request: never, ctx: CallContext) => unknown> = {};
+let asked: { readonly rpc: string; readonly request: Record<string, unknown>; readonly authorization: string }[] = [];
+let server: RpcServer;
+let grpc = "";
+let cwd = "";
+
+beforeAll(async () => {
+  server = new RpcServer({ log: silentLog, clock: systemClock });
+  for (const definition of [
+    AccessServiceService,
+    ActionServiceService,
+    ActivationServiceService,
+    ClusterServiceService,
+    InvokeServiceService,
+    NamespaceServiceService,
+    PackageServiceService,
+    RuleServiceService,
+    TriggerServiceService,
+  ]) {
+    const handlers: Record<string, Handlers[string]> = {};
+    for (const rpc of Object.keys(definition)) {
+      handlers[rpc] = async (ctx: CallContext, request: never) => {
+        asked.push({ rpc, request, authorization: ctx.header("authorization") ?? "" });
+        const answer = answers[rpc];
+        if (!answer) throw new WeftError("internal", "NOT_SCRIPTED", `${rpc} is not scripted`);
+        return answer(request, ctx);
+      };
+    }
+    server.serveService(definition, handlers);
+  }
+  grpc = await server.listen("127.0.0.1:0");
+});
+
+afterAll(() => server.close(0));
+
+beforeEach(() => {
+  answers = {};
+  asked = [];
+  cwd = mkdtempSync(join(tmpdir(), "weft-cli-"));
+  return () => {
+    rmSync(cwd, { recursive: true });
+  };
+});
+
+async function weft(words: string | readonly string[], options: TestIoOptions = {}) {
+  const io = testIo({ cwd, ...options, env: { NO_COLOR: "1", WEFT_GRPC: grpc, WEFT_AUTH: "u:k", ...options.env } });
+  const code = await runCli(typeof words === "string" ? words.split(" ") : words, io);
+  return { code, stdout: io.stdout(), stderr: io.stderr() };
+}
+
+const activation = (more: Partial<Activation> = {}): Activation =>
+  Activation.fromPartial({
+    activationId: ID,
+    namespace: "guest",
+    name: "hello",
+    path: "guest/hello",
+    version: "0.0.1",
+    subject: "guest",
+    of: Subject.ACTION,
+    startTime: { seconds: 1_767_225_600, nanos: 123_000_000 },
+    endTime: { seconds: 1_767_225_600, nanos: 523_000_000 },
+    durationMs: 400,
+    initMs: 12,
+    waitMs: 3,
+    outcome: Outcome.SUCCESS,
+    resultJson: '{"msg":"Hello, Ada","n":12345678901234567890}',
+    logs: ["2026-01-01T00:00:00.200Z stdout: hi", "2026-01-01T00:00:00.300Z stderr: oh"],
+    kind: "nodejs:20",
+    start: Start.COLD,
+    ...more,
+  });
+
+const notFound = (what: string): WeftError => new WeftError("notFound", "NO_SUCH_ENTITY", `${what} does not exist`);
+const fails = (error: WeftError) => (): never => {
+  throw error;
+};
+
+describe("weft action create", () => {
+  const stored = ({ action }: { action: Action }): Action =>
+    Action.fromPartial({
+      ...action,
+      namespace: "guest",
+      version: "0.0.1",
+      exec: { ...action.exec, kind: "nodejs:20" },
+    });
+
+  it("stores the file with everything that was said about it", async () => {
+    answers["createAction"] = stored;
+    writeFileSync(join(cwd, "hello.js"), "function main() {}");
+    const ran = await weft([
+      ...["action", "create", "pkg/hello", "hello.js", "--main", "go", "--timeout", "5000", "--memory", "128"],
+      ...["--logsize", "0", "--concurrency", "4", "--web", "-p", "name", "Ada", "--param", "n", "12345678901234567890"],
+      ...["--param", "flag", "--json", "-a", "note", '{"a":1}'],
+    ]);
+    expect(ran).toEqual({ code: 0, stdout: "", stderr: "created action pkg/hello, version 0.0.1, nodejs:20\n" });
+    expect(asked[0]?.authorization).toBe(`Basic ${Buffer.from("u:k").toString("base64")}`);
+    expect(asked[0]?.request["action"]).toMatchObject({
+      namespace: "_",
+      name: "pkg/hello",
+      exec: { kind: "nodejs:default", binary: false, main: "go" },
+      limits: { timeoutMs: 5_000, memoryMb: 128, logsMb: 0, concurrency: 4 },
+      parameters: [
+        { key: "name", valueJson: '"Ada"' },
+        { key: "n", valueJson: "12345678901234567890" },
+        { key: "flag", valueJson: '"--json"' },
+      ],
+      annotations: [
+        { key: "note", valueJson: '{"a":1}' },
+        { key: "web-export", valueJson: "true" },
+      ],
+    });
+  });
+
+  it.each([
+    ["x.py", "python:default"],
+    ["x.mjs", "nodejs:default"],
+  ])("knows the kind of %s", async (file, kind) => {
+    answers["createAction"] = stored;
+    writeFileSync(join(cwd, file), "code");
+    expect((await weft(`action create x ${file}`)).code).toBe(0);
+    expect(asked[0]?.request["action"]).toMatchObject({ exec: { kind }, limits: undefined });
+  });
+
+  it("sends an archive as one, whatever it is called, and wants its kind", async () => {
+    answers["createAction"] = stored;
+    writeFileSync(join(cwd, "code.zip"), Buffer.from("PK\u0003\u0004rest"));
+    const refused = await weft("action create x code.zip");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("--kind nodejs:default");
+    expect((await weft("action create x code.zip --kind python:3.11")).code).toBe(0);
+    expect(asked[0]?.request["action"]).toMatchObject({ exec: { kind: "python:3.11", binary: true } });
+  });
+
+  it.each([
+    ["action create x nothing.js", "there is no file nothing.js"],
+    ["action create x .", "is a folder: pack it first"],
+    ["action create x y.rb", "say --kind"],
+    ["action create x y.rb --kind nodejs:20 --memory lots", "--memory lots: must be a whole number"],
+    ["action create a/b/c y.rb", "is no name"],
+  ])("refuses %s before it asks anybody", async (words, message) => {
+    writeFileSync(join(cwd, "y.rb"), "code");
+    const ran = await weft(words);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("error WEFT-1001");
+    expect(ran.stderr).toContain(message);
+    expect(asked).toEqual([]);
+  });
+
+  it("shows what the server refused, field by field, with its code and status", async () => {
+    answers["createAction"] = fails(
+      new WeftError("alreadyExists", "NAME_TAKEN", "action hello exists", { fix: "weft action update hello" }),
+    );
+    writeFileSync(join(cwd, "hello.js"), "x");
+    const ran = await weft("action create hello hello.js");
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toBe(
+      `error WEFT-1003  action hello exists\n  status  ALREADY_EXISTS (NAME_TAKEN) from ${grpc}\n  run     weft action update hello\n`,
+    );
+  });
+});
+
+describe("weft action", () => {
+  const some = Action.fromPartial({
+    namespace: "guest",
+    name: "hello",
+    version: "0.0.2",
+    exec: { kind: "nodejs:20", codeSize: 2_048, codeDigest: "abc", code: Buffer.from("the code") },
+    parameters: [{ key: "n", valueJson: "1.00" }],
+    limits: { timeoutMs: 60_000, memoryMb: 256, logsMb: 10, concurrency: 1 },
+    updateTime: { seconds: 1_767_225_600, nanos: 0 },
+  });
+
+  it("update leaves alone what was not said", async () => {
+    answers["updateAction"] = () => some;
+    expect((await weft("action update hello --timeout 5000")).code).toBe(0);
+    expect(asked[0]?.request).toMatchObject({
+      action: {
+        exec: undefined,
+        parameters: [],
+        annotations: [],
+        limits: { timeoutMs: 5_000, memoryMb: 0, logsMb: undefined },
+      },
+      updateFields: [],
+      allowMissing: false,
+    });
+  });
+
+  it("get shows an action, and saves its code", async () => {
+    answers["getAction"] = () => some;
+    const ran = await weft("action get hello --save out.js");
+    expect(ran.stdout).toContain("/guest/hello");
+    expect(ran.stdout).toContain("n = 1.00");
+    expect(readFileSync(join(cwd, "out.js"), "utf8")).toBe("the code");
+    const json = await weft("action get hello --json");
+    expect(json.stdout).toContain('"value": 1.00');
+    expect(JSON.parse(json.stdout)).toMatchObject({ name: "hello", exec: { kind: "nodejs:20" } });
+  });
+
+  it("get says what was probably meant when there is none", async () => {
+    answers["getAction"] = fails(notFound("action helo"));
+    answers["listActions"] = () => ({ actions: [some], nextPageToken: "" });
+    const ran = await weft("action get helo");
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("error WEFT-1002  action helo does not exist; did you mean hello?");
+    expect(ran.stderr).toContain("weft action list");
+  });
+
+  it("list shows a page and says that there is more; with --all it shows everything", async () => {
+    answers["listActions"] = ({ pageToken }: { pageToken: string }) => ({
+      actions: [{ ...some, name: pageToken === "" ? "one" : "two" }],
+      nextPageToken: pageToken === "" ? "next" : "",
+    });
+    const page = await weft("action list --limit 1");
+    expect(page.stdout).toBe("/guest/one\tnodejs:20\t0.0.2\t256 MiB\t60000 ms\t2026-01-01 00:00:00.000Z\n");
+    expect(page.stderr).toContain("there are more");
+    const all = await weft("action list pkg --all --json");
+    expect((JSON.parse(all.stdout) as { name: string }[]).map((a) => a.name)).toEqual(["one", "two"]);
+    expect(asked.at(-2)?.request).toMatchObject({ package: "pkg", pageSize: 200 });
+  });
+
+  it("delete deletes", async () => {
+    answers["deleteAction"] = () => ({});
+    expect(await weft("action delete /guest/pkg/hello")).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: "deleted action pkg/hello\n",
+    });
+    expect(asked[0]?.request).toMatchObject({ namespace: "guest", name: "pkg/hello" });
+  });
+});
+
+describe("weft action invoke", () => {
+  it("prints the id and nothing else", async () => {
+    answers["invoke"] = () => ({ activationId: ID, activation: undefined });
+    expect(await weft("action invoke hello")).toEqual({ code: 0, stdout: `${ID}\n`, stderr: "" });
+    expect(asked[0]?.request).toMatchObject({ action: "hello", paramsJson: "{}", blocking: false });
+    expect((await weft("action invoke hello", { tty: true })).stderr).toContain(`weft activation get ${ID}`);
+  });
+
+  it("sends arguments as they were written, those of the command line over those of a file", async () => {
+    answers["invoke"] = () => ({ activationId: ID, activation: undefined });
+    writeFileSync(join(cwd, "p.json"), '{"name":"Bob","n":1.50}');
+    await weft("action invoke hello --param-file p.json --param name Ada --param list [1,2]");
+    expect(asked[0]?.request["paramsJson"]).toBe('{"name":"Ada","n":1.50,"list":[1,2]}');
+    await weft("action invoke hello -P -", { stdin: '{"from":"stdin"}' });
+    expect(asked[1]?.request["paramsJson"]).toBe('{"from":"stdin"}');
+    expect((await weft("action invoke hello -P -", { stdin: "[1]" })).stderr).toContain(
+      "standard input must be a JSON object",
+    );
+  });
+
+  it("--result prints the result with every digit", async () => {
+    answers["invoke"] = () => ({ activationId: ID, activation: activation() });
+    const ran = await weft("action invoke hello --result");
+    expect(ran).toEqual({
+      code: 0,
+      stdout: '{\n  "msg": "Hello, Ada",\n  "n": 12345678901234567890\n}\n',
+      stderr: "",
+    });
+    expect(asked[0]?.request).toMatchObject({ blocking: true });
+  });
+
+  it.each([
+    [Outcome.APPLICATION_ERROR, "application error", 1],
+    [Outcome.DEVELOPER_ERROR, "developer error", 1],
+    [Outcome.PLATFORM_ERROR, "platform error", 3],
+  ])("--result shows the error and ends with the right code for outcome %i", async (outcome, name, code) => {
+    answers["invoke"] = () => ({ activationId: ID, activation: activation({ outcome, resultJson: '{"error":"no"}' }) });
+    const ran = await weft("action invoke hello --result");
+    expect(ran.code).toBe(code);
+    expect(ran.stdout).toBe('{\n  "error": "no"\n}\n');
+    expect(ran.stderr).toBe(`${name}: weft activation get ${ID}\n`);
+  });
+
+  it("--blocking shows the activation", async () => {
+    answers["invoke"] = () => ({ activationId: ID, activation: activation() });
+    const ran = await weft("action invoke hello --blocking");
+    expect(ran.stdout).toContain("success");
+    expect(ran.stdout).toContain("cold");
+  });
+
+  it("prints the id and ends with 4 when the wait ends first", async () => {
+    answers["invoke"] = () => ({ activationId: ID, activation: undefined });
+    const ran = await weft("action invoke hello --result");
+    expect(ran).toMatchObject({ code: 4, stdout: `${ID}\n` });
+    expect(ran.stderr).toContain("goes on");
+  });
+
+  it("is cancelled by Ctrl-C, also at the server", async () => {
+    let cancelled = false;
+    answers["invoke"] = (_request, ctx) =>
+      new Promise(() => {
+        ctx.signal.addEventListener("abort", () => (cancelled = true));
+      });
+    const io: TestIo = testIo({ cwd, env: { WEFT_GRPC: grpc, WEFT_AUTH: "u:k", NO_COLOR: "1" } });
+    const running = runCli(["action", "invoke", "hello", "--blocking"], io);
+    await eventually(() => asked.length > 0);
+    io.interrupt();
+    expect(await running).toBe(130);
+    expect(io.stderr()).toContain("cancelled");
+    await eventually(() => cancelled);
+  });
+});
+
+describe("weft activation", () => {
+  it("get shows record, result, logs, durations and the kind of start", async () => {
+    answers["getActivation"] = () => activation();
+    const { stdout, code } = await weft(`activation get ${ID}`);
+    expect(code).toBe(0);
+    expect(stdout).toBe(
+      [
+        `activation  ${ID}`,
+        "action      /guest/hello",
+        "version     0.0.1",
+        "kind        nodejs:20",
+        "outcome     success",
+        "started     2026-01-01 00:00:00.123Z",
+        "duration    400 ms, of which init 12 ms",
+        "waited      3 ms",
+        "start       cold",
+        "result      {",
+        '              "msg": "Hello, Ada",',
+        '              "n": 12345678901234567890',
+        "            }",
+        "logs        2026-01-01T00:00:00.200Z stdout: hi",
+        "            2026-01-01T00:00:00.300Z stderr: oh",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it("get --json is for programs", async () => {
+    answers["getActivation"] = () => activation({ outcome: Outcome.DEVELOPER_ERROR, timedOut: true });
+    const { stdout } = await weft(`activation get ${ID} --json`);
+    expect(stdout).toContain("12345678901234567890");
+    expect(JSON.parse(stdout)).toMatchObject({
+      activationId: ID,
+      outcome: "developerError",
+      timedOut: true,
+      start: "cold",
+      durationMs: 400,
+      initMs: 12,
+      waitMs: 3,
+      logs: [expect.stringContaining("hi"), expect.stringContaining("oh")],
+      result: { msg: "Hello, Ada" },
+    });
+  });
+
+  it("get waits for a record that is about to come", async () => {
+    let looks = 0;
+    answers["getActivation"] = () => {
+      looks += 1;
+      if (looks < 3) throw notFound("activation");
+      return activation();
+    };
+    expect((await weft(`activation get ${ID}`)).code).toBe(0);
+    expect(looks).toBe(3);
+  });
+
+  it("get says that it may still run when there is no record", async () => {
+    answers["getActivation"] = fails(notFound(`activation ${ID}`));
+    const ran = await weft(`activation get ${ID} --wait 0`);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("may still be running");
+    expect(ran.stderr).toContain("--wait 60");
+  });
+
+  it("logs and result print just these", async () => {
+    answers["getActivation"] = () => activation();
+    expect((await weft(`activation logs ${ID}`)).stdout).toBe(activation().logs.join("\n") + "\n");
+    expect((await weft(`activation logs ${ID} --strip`)).stdout).toBe("hi\noh\n");
+    expect(JSON.parse((await weft(`activation result ${ID}`)).stdout)).toMatchObject({ msg: "Hello, Ada" });
+  });
+
+  it("last is the latest", async () => {
+    answers["listActivations"] = () => ({ activations: [activation()], nextPageToken: "" });
+    answers["getActivation"] = () => activation();
+    expect((await weft("activation result last")).code).toBe(0);
+    expect(asked.at(-1)?.request["activationId"]).toBe(ID);
+  });
+
+  it("list shows what ended, by name and time", async () => {
+    const fired = activation({
+      of: Subject.TRIGGER,
+      name: "t",
+      path: "guest/t",
+      start: Start.UNSPECIFIED,
+      durationMs: 0,
+    });
+    answers["listActivations"] = () => ({ activations: [activation(), fired], nextPageToken: "" });
+    const ran = await weft("activation list hello --since 2026-01-01T00:00:00Z --limit 2");
+    expect(ran.stdout.split("\n").map((line) => line.split("\t").slice(1))).toEqual([
+      [ID, "guest/hello", "success", "cold", "400 ms"],
+      [ID, "guest/t", "success", "trigger", ""],
+      [],
+    ]);
+    expect(asked[0]?.request).toMatchObject({ name: "hello", since: { seconds: 1_767_225_600 }, pageSize: 2 });
+    expect((await weft("activation list --since yesterday")).stderr).toContain("--since yesterday");
+  });
+
+  it("poll shows each activation once, until Ctrl-C", async () => {
+    answers["listActivations"] = () => ({ activations: [activation()], nextPageToken: "" });
+    const io = testIo({ cwd, env: { WEFT_GRPC: grpc, WEFT_AUTH: "u:k", NO_COLOR: "1" } });
+    const running = runCli(["activation", "poll"], io);
+    await eventually(() => asked.length >= 2);
+    io.interrupt();
+    expect(await running).toBe(130);
+    expect(io.stdout().split(ID).length).toBe(2);
+    expect(io.stdout()).toContain("stdout: hi");
+  });
+});
+
+describe("weft trigger and rule", () => {
+  const trigger = Trigger.fromPartial({ namespace: "guest", name: "greeted", version: "0.0.1" });
+  const rule = { namespace: "guest", name: "r", version: "0.0.1", trigger: "/guest/greeted", action: "/guest/hello" };
+
+  it("create, fire and get a trigger", async () => {
+    answers["createTrigger"] = () => trigger;
+    answers["fire"] = () => ({ activationId: ID });
+    answers["getTrigger"] = () => ({ ...trigger, rules: [{ rule: "guest/r", action: "guest/hello", active: true }] });
+    expect((await weft("trigger create greeted --param name Ada")).code).toBe(0);
+    expect(asked[0]?.request["trigger"]).toMatchObject({ parameters: [{ key: "name", valueJson: '"Ada"' }] });
+    expect((await weft("trigger fire greeted --param name Bob")).stdout).toBe(`${ID}\n`);
+    expect(asked[1]?.request).toMatchObject({ trigger: "greeted", paramsJson: '{"name":"Bob"}' });
+    expect((await weft("trigger get greeted")).stdout).toContain("/guest/r runs /guest/hello");
+  });
+
+  it("fire says that nobody listens", async () => {
+    answers["fire"] = () => ({ activationId: "" });
+    const ran = await weft("trigger fire greeted");
+    expect(ran).toMatchObject({ code: 0, stdout: "" });
+    expect(ran.stderr).toContain("no active rule listens to greeted");
+    expect(JSON.parse((await weft("trigger fire greeted --json")).stdout)).toEqual({ fired: false });
+  });
+
+  it("create, disable and list rules", async () => {
+    answers["createRule"] = (): Partial<Rule> => ({ ...rule, active: true, annotations: [] });
+    answers["disableRule"] = (): Partial<Rule> => ({ ...rule, active: false, annotations: [] });
+    answers["listRules"] = () => ({ rules: [{ ...rule, active: false, annotations: [] }], nextPageToken: "" });
+    const script = async (words: string): Promise<string> => {
+      const ran = await weft(words);
+      expect(ran, ran.stderr).toMatchObject({ code: 0 });
+      return ran.stdout + ran.stderr;
+    };
+    expect(await script("rule create r greeted hello")).toContain("/guest/greeted runs /guest/hello (active)");
+    expect(asked[0]?.request["rule"]).toMatchObject({ namespace: "_", name: "r", trigger: "greeted", action: "hello" });
+    expect(await script("rule disable r")).toContain("inactive");
+    expect(await script("rule list")).toBe("/guest/r\tinactive\t/guest/greeted\t/guest/hello\t\n");
+  });
+});
+
+describe("weft namespace, key and package", () => {
+  it("namespace create shows the key once, as data", async () => {
+    answers["createNamespace"] = () => ({
+      namespace: { name: "team", limits: { invocationsPerMinute: 6_000 } },
+      auth: "uuid:secret",
+    });
+    const plain = await weft("namespace create team");
+    expect(plain.stdout).toBe("uuid:secret\n");
+    expect(plain.stderr).toContain("shown only now");
+    expect(JSON.parse((await weft("namespace create team --json")).stdout)).toMatchObject({
+      name: "team",
+      auth: "uuid:secret",
+      uuid: "uuid",
+      key: "secret",
+      limits: { invocationsPerMinute: 6_000 },
+    });
+  });
+
+  it("namespace limits shows them, and sets those that are given", async () => {
+    const limits = { invocationsPerMinute: 6_000, firesPerMinute: 600, concurrentInvocations: 100 };
+    answers["getNamespace"] = () => ({ name: "guest", limits });
+    answers["updateNamespaceLimits"] = () => ({ name: "guest", limits: { ...limits, firesPerMinute: 0 } });
+    expect((await weft("namespace limits")).stdout).toContain("invocations/min  6000");
+    expect(asked[0]?.request).toEqual({ namespace: "_" });
+    expect((await weft("namespace limits guest --fires-per-minute 0")).stdout).toContain("fires/min        0");
+    expect(asked[1]?.request).toEqual({
+      namespace: "guest",
+      limits: { invocationsPerMinute: undefined, firesPerMinute: 0, concurrentInvocations: undefined },
+    });
+  });
+
+  it("key create, list and delete", async () => {
+    const key = { uuid: "u2", namespace: "guest", subject: "guest", createTime: undefined };
+    answers["createKey"] = () => ({ key, auth: "u2:k2" });
+    answers["listKeys"] = () => ({ keys: [key] });
+    answers["deleteKey"] = () => ({});
+    expect((await weft("key create")).stdout).toBe("u2:k2\n");
+    expect((await weft("key list")).stdout).toBe("u2\tguest\tguest\t\n");
+    expect((await weft("key delete u2")).stderr).toBe("revoked key u2\n");
+  });
+
+  it("package update names the switch, so that no can be told from not said", async () => {
+    answers["updatePackage"] = () => ({ name: "p", version: "0.0.2", parameters: [], annotations: [], actions: [] });
+    await weft("package update p --shared no");
+    expect(asked[0]?.request).toMatchObject({ updateFields: ["publish"], package: { publish: false } });
+    expect((await weft("package update p --shared perhaps")).code).toBe(1);
+  });
+
+  it("whoami says whose key it is", async () => {
+    answers["whoAmI"] = () => ({ subject: "guest", namespace: "guest", uuid: "u", operator: true });
+    expect(JSON.parse((await weft("whoami --json")).stdout)).toMatchObject({
+      namespace: "guest",
+      operator: true,
+      grpc,
+    });
+  });
+});
+
+describe("weft status", () => {
+  const state = ClusterStatus.fromPartial({
+    version: "0.1.0",
+    queued: 2,
+    members: [{ role: "gateway", id: "gateway-1", address: "127.0.0.1:3232", bootId: "b" }],
+    invokers: [
+      {
+        id: "invoker-1",
+        driver: "process",
+        memoryMb: 4_096,
+        freeMb: 3_840,
+        sandboxes: [
+          { number: 1, state: "warm", action: "guest/hello", kind: "nodejs:20", memoryMb: 256, idleMs: 1_500 },
+        ],
+      },
+    ],
+  });
+
+  it("shows roles, invokers and sandboxes", async () => {
+    answers["getStatus"] = () => state;
+    const { stdout } = await weft("status", { tty: true });
+    for (const text of ["gateway-1", "invoker-1", "1 warm", "guest/hello", "2 durable requests", "1.5 s"]) {
+      expect(stdout).toContain(text);
+    }
+    expect(JSON.parse((await weft("status --json")).stdout)).toMatchObject({
+      members: [{ role: "gateway", id: "gateway-1" }],
+      invokers: [{ id: "invoker-1", sandboxes: [{ number: 1, state: "warm", action: "guest/hello" }] }],
+      queued: 2,
+    });
+  });
+
+  it("says what is refused with exit code 2", async () => {
+    answers["getStatus"] = fails(new WeftError("permissionDenied", "NOT_OPERATOR", "only the operator may"));
+    const ran = await weft("status");
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain("PERMISSION_DENIED (NOT_OPERATOR)");
+  });
+});
+
+describe("weft", () => {
+  it.each([
+    ["acton", "did you mean action?"],
+    ["action crate x", "did you mean create?"],
+    ["action invoke hello --parm x", "did you mean --param?"],
+    ["action get", "missing required argument 'NAME'"],
+    ["action get a b", "too many arguments"],
+    ["action invoke hello --param x", "--param KEY VALUE"],
+  ])("%s: says what is wrong and where the help is", async (words, message) => {
+    const ran = await weft(words);
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toBe("");
+    expect(ran.stderr).toContain(message);
+    expect(ran.stderr).toMatch(/run +weft .*--help/);
+  });
+
+  it("helps with everything, without asking anybody", async () => {
+    const all = await weft("--help");
+    expect(all.code).toBe(0);
+    for (const word of [
+      "action",
+      "activation",
+      "trigger",
+      "rule",
+      "dev",
+      "up",
+      "down",
+      "status",
+      "doctor",
+      "completion",
+    ]) {
+      expect(all.stdout).toContain(word);
+    }
+    const one = await weft("action invoke --help");
+    expect(one.stdout).toContain("--param KEY VALUE");
+    expect(one.stdout).toContain("weft action invoke hello --param name Ada --result");
+    expect((await weft("--version")).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it("says what to do without a key, and without a Weft", async () => {
+    const keyless = await weft("whoami", { env: { WEFT_AUTH: "" } });
+    expect(keyless).toMatchObject({ code: 1 });
+    expect(keyless.stderr).toContain("error WEFT-1005");
+    expect(keyless.stderr).toContain("weft dev");
+    const alone = await weft("whoami --grpc 127.0.0.1:1");
+    expect(alone).toMatchObject({ code: 3 });
+    expect(alone.stderr).toContain("no Weft answers at 127.0.0.1:1");
+    expect(alone.stderr).toContain("weft doctor");
+  });
+
+  it.each(["bash", "zsh", "fish"])("completion %s knows every command", async (shell) => {
+    const { stdout, code } = await weft(`completion ${shell}`);
+    expect(code).toBe(0);
+    for (const word of ["activation", "invoke", "whoami", "param-file"]) expect(stdout).toContain(word);
+  });
+
+  it("completion of another shell is refused with those there are", async () => {
+    expect((await weft("completion tcsh")).stderr).toContain("bash, zsh or fish");
+  });
+
+  it("doctor says what is wrong, each with what mends it", async () => {
+    answers["whoAmI"] = () => ({ subject: "guest", namespace: "guest", uuid: "u", operator: false });
+    const ran = await weft("doctor --json --apihost http://127.0.0.1:1");
+    expect(ran.code).toBe(1);
+    const { findings } = JSON.parse(ran.stdout) as { findings: { what: string; state: string; fix?: string }[] };
+    expect(findings).toContainEqual(expect.objectContaining({ what: "gRPC", state: "ok" }));
+    expect(findings).toContainEqual(expect.objectContaining({ what: "key", state: "ok" }));
+    expect(findings).toContainEqual(expect.objectContaining({ what: "REST", state: "wrong" }));
+    for (const finding of findings) if (finding.state !== "ok") expect(finding.fix).toBeTruthy();
+  });
+});
