@@ -26,9 +26,11 @@ describeWith(["docker"], "with Docker", () => {
   const test = `test-${process.pid}`;
 
   let lives = 0;
+  /** A test that fails leaves its containers to this. */
+  const drivers: DockerDriver[] = [];
   const aDriver = (name: string, more: Partial<DockerDriverDeps> = {}): DockerDriver => {
     lives += 1;
-    return new DockerDriver({
+    const driver = new DockerDriver({
       clock: systemClock,
       log: silentLog,
       manifest,
@@ -39,6 +41,8 @@ describeWith(["docker"], "with Docker", () => {
       network: "none",
       ...more,
     });
+    drivers.push(driver);
+    return driver;
   };
 
   const remains = async (name: string): Promise<string[]> => {
@@ -51,7 +55,8 @@ describeWith(["docker"], "with Docker", () => {
     // Quick when nothing changed.
     execFileSync(join(root, "deploy/local/images"), { stdio: "ignore" });
   }, 300_000);
-  afterAll(() => {
+  afterAll(async () => {
+    for (const driver of drivers) await driver.close();
     rmSync(scratch, { recursive: true });
   });
 
