@@ -1,7 +1,8 @@
 // Processes that die or stall, one after the other, on a real installation of separate processes.
 
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { PublicClient, refusalOf } from "../harness/client.js";
+import { ListActivationsRequest, Outcome } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { PublicClient, refusalOf, services } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
 import type { Fabric } from "../harness/fabric.js";
 import { describeWith } from "../harness/services.js";
@@ -34,6 +35,17 @@ describeWith(UP_SERVICES, "a fabric whose processes die", () => {
     const { activation } = await client.invoke("echo", { text });
     expect(JSON.parse(activation?.resultJson ?? "{}")).toEqual({ text });
   };
+  /** The invoker that runs most calls of an action, once one does. */
+  const busyWith = (action: string): Promise<string> =>
+    eventually(async () => {
+      const { invokers } = await client.status();
+      const running = invokers.map(({ id, sandboxes }) => ({
+        id,
+        calls: sandboxes.filter((s) => s.action === action).reduce((sum, s) => sum + s.running, 0),
+      }));
+      const [most] = running.sort((x, y) => y.calls - x.calls);
+      return most !== undefined && most.calls > 0 && most.id;
+    });
   const invokerIds = async (): Promise<string[]> => (await client.status()).invokers.map((i) => i.id).sort();
 
   it("serves warm calls without a scheduler, and cold ones when it is back", async () => {
@@ -64,11 +76,7 @@ describeWith(UP_SERVICES, "a fabric whose processes die", () => {
 
   it("finishes every durable request after an invoker dies while it runs them", async () => {
     const ids = await Promise.all(Array.from({ length: 20 }, () => client.submit("sleep", { ms: 500 })));
-    await eventually(async () => {
-      const { invokers } = await client.status();
-      return invokers.some((i) => i.id === "invoker-1" && i.sandboxes.some((s) => s.running > 0));
-    });
-    fabric.kill("invoker-1");
+    fabric.kill(await busyWith("guest/sleep"));
     for (const id of ids) expect((await client.record(id, 60_000)).activationId).toBe(id);
     await fabric.restart();
     await eventually(async () => expect(await invokerIds()).toEqual(["invoker-1", "invoker-2"]), { withinMs: 20_000 });
@@ -113,17 +121,16 @@ describeWith(UP_SERVICES, "a fabric whose processes die", () => {
 
   it("tells a waiting caller that the outcome is unknown when the invoker dies, and records it so", async () => {
     const waiting = refusalOf(client.invoke("sleep", { ms: 8_000 }));
-    let busy = "";
-    await eventually(async () => {
-      busy =
-        (await client.status()).invokers.find((i) =>
-          i.sandboxes.some((s) => s.action === "guest/sleep" && s.running > 0),
-        )?.id ?? "";
-      return busy !== "";
-    });
-    fabric.kill(busy);
+    fabric.kill(await busyWith("guest/sleep"));
     const refusal = await waiting;
     expect({ kind: refusal.kind, reason: refusal.reason }).toEqual({ kind: "unavailable", reason: "OUTCOME_UNKNOWN" });
+    await eventually(async () => {
+      const { activations } = await client.call(
+        services.activation.listActivations,
+        ListActivationsRequest.fromPartial({ namespace: "_", name: "sleep", pageSize: 5 }),
+      );
+      expect(activations.map((a) => a.outcome)).toContain(Outcome.PLATFORM_ERROR);
+    });
     await fabric.restart();
   });
 
