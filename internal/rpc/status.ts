@@ -26,6 +26,8 @@ const ROWS = {
   internal: { code: Code.INTERNAL, http: 500 },
 } as const satisfies Record<ErrorKind, Row>;
 
+export const ERROR_KINDS = Object.keys(ROWS) as readonly ErrorKind[];
+
 /** HTTP status of a kind, for faces that do not speak gRPC. */
 export function httpStatusOf(kind: ErrorKind): number {
   return ROWS[kind].http;

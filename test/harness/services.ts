@@ -13,14 +13,17 @@ const VARIABLES: Readonly<Record<Service, string>> = {
   envoy: "WEFT_ENVOY",
 };
 
-const FILE = new URL("../../.weft/services.env", import.meta.url);
+/** In the repository, from the source and from dist. */
+const FILE = ["../../.weft/services.env", "../../../.weft/services.env"]
+  .map((path) => new URL(path, import.meta.url))
+  .find((path) => existsSync(path));
 
 /** Where a service is: from the environment, else from the file that deploy/local/install writes. */
 export function serviceAddress(service: Service): string | undefined {
   const variable = VARIABLES[service];
   const given = process.env[variable];
   if (given) return given;
-  if (!existsSync(FILE)) return undefined;
+  if (!FILE) return undefined;
   for (const line of readFileSync(FILE, "utf8").split("\n")) {
     if (line.startsWith(`${variable}=`)) return line.slice(variable.length + 1);
   }
