@@ -57,6 +57,12 @@ export class RecentCalls {
     return this.#byId.size;
   }
 
+  /** Keeps only the fact that each ended. */
+  forgetResults(): void {
+    for (const ended of this.#ring) this.#dropBody(ended);
+    this.#oldestBody = this.#next;
+  }
+
   #dropBody(ended: Ended): void {
     if (!ended.done) return;
     this.#bytes -= ended.done.resultJson.length;

@@ -8,6 +8,7 @@
 
 import { Backoff } from "../base/backoff.js";
 import type { Clock } from "../base/clock.js";
+import { bytesToHex } from "../base/ids.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
@@ -64,6 +65,8 @@ export class RecordSpool {
   #bytes = 0;
   /** Where the search for something to drop goes on, per step of R2. */
   readonly #dropFrom = { logs: 0, successes: 0, failures: 0 };
+  /** Of async calls whose record is here: R1. */
+  readonly #async = new Set<string>();
   readonly #backoff: Backoff;
   #link: Link<RecordAck, RecordBatch> | undefined;
   #sequence = 0;
@@ -112,8 +115,14 @@ export class RecordSpool {
     return oldest ? nowMonoMs - oldest.sinceMonoMs : 0;
   }
 
+  /** True while the record of an async call is here and not known to be durable. */
+  holds(activationId: string): boolean {
+    return this.#async.has(activationId);
+  }
+
   /** Takes a record; it is sent when somebody takes it. */
   add(record: ActivationRecord): void {
+    if (record.async) this.#async.add(bytesToHex(record.activationId));
     const entry: Entry = { record, bytes: bytesOf(record), sinceMonoMs: this.deps.clock.monoMs() };
     this.#waiting.push(entry);
     this.#records += 1;
@@ -243,6 +252,7 @@ export class RecordSpool {
       for (const entry of batch?.entries ?? []) {
         count += 1;
         this.#bytes -= entry.bytes;
+        if (entry.record?.async) this.#async.delete(bytesToHex(entry.record.activationId));
       }
     }
     if (count === 0) return;

@@ -7,6 +7,10 @@
 //   K3. A link that ends stops no call: each ends in its own time, and its record is written.
 //   K4. Nobody has more unfinished on a link than was credited.
 //   K5. The caller is answered first; the record is made a moment later, when the last output has arrived.
+//   K6. What became of a call is told to whoever asks, not only to the life that sent it: a controller that takes over
+//       from a dead one asks about the dead one's durable calls. "Unknown" proves to it that the call did not start, and
+//       from then on nobody else may start it: an Invoke of it that a paused controller sent long ago is sent back. A
+//       call whose record is not durable yet is never unknown.
 
 import type { Gauge } from "../base/metrics.js";
 import type { DispatcherHello, WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
@@ -15,12 +19,14 @@ import type { NackName } from "./metrics.js";
 import { RecentCalls } from "./recent-calls.js";
 import type { Run, RunEnd, RunOwner } from "./run.js";
 import { doneOf } from "./wire.js";
-import { WIRE_VERSION, WorkSession, type Life, type WorkSessionDeps } from "./work-session.js";
+import { WIRE_VERSION, WorkSession, type CallFate, type Life, type WorkSessionDeps } from "./work-session.js";
 
 /** What a dispatcher's life had here is remembered so long after its last link. */
 const FORGET_LIFE_MS = 600_000;
 /** Older boots of one dispatcher that are told apart from newer ones. */
 const RETIRED_BOOTS = 16;
+/** Calls that one life was told never to have started, remembered so that no other life starts them. */
+const GIVEN_UP_MAX = 10_000;
 /** Output that went past a runtime may come a little after its answer. */
 const SETTLE_MS = 20;
 
@@ -34,6 +40,10 @@ export interface WorkDeskDeps extends WorkSessionDeps {
 export class WorkDesk implements RunOwner {
   readonly #lives = new Map<string, Life>();
   readonly #retired = new Map<string, string[]>();
+  /** Lives that were replaced: what they sent still runs, or ended not long ago. */
+  #former: Life[] = [];
+  /** K6: who was told that a call never started; the oldest first. */
+  readonly #givenUp = new Map<string, Life>();
   readonly #sessions = new Set<WorkSession>();
   /** Ended and answered; their records are due, oldest first. */
   readonly #settling: Settling[] = [];
@@ -54,6 +64,12 @@ export class WorkDesk implements RunOwner {
       closed: () => this.#closed(session),
       begun: () => this.#calls.inc(),
       finishWithinMs: () => this.#finishWithinMs,
+      fateOf: (life, activationId) => this.#fateOf(life, activationId),
+      givenUp: (life, activationId) => {
+        if (this.#givenUp.size === 0) return false;
+        const told = this.#givenUp.get(activationId);
+        return told !== undefined && told !== life;
+      },
     });
     this.#sessions.add(session);
   }
@@ -111,6 +127,9 @@ export class WorkDesk implements RunOwner {
       // Ended before the new one is welcomed, and told once.
       if (before.session) before.session.close();
       this.#lives.delete(dispatcherId);
+      before.endedAtMonoMs = Math.min(before.endedAtMonoMs, this.deps.clock.monoMs());
+      before.recent.forgetResults();
+      this.#former.push(before);
     }
     if (!life) {
       life = {
@@ -148,6 +167,25 @@ export class WorkDesk implements RunOwner {
       this.#lives.delete(id);
       this.#retired.delete(id);
     }
+    this.#former = this.#former.filter((life) => life.running.size > 0 || now - life.endedAtMonoMs < FORGET_LIFE_MS);
+  }
+
+  /** K6 */
+  #fateOf(life: Life, activationId: string): CallFate {
+    const own = fateIn(life, activationId);
+    if (own) return own;
+    for (const other of [...this.#lives.values(), ...this.#former]) {
+      const fate = other === life ? undefined : fateIn(other, activationId);
+      if (fate) return fate;
+    }
+    if (this.deps.recordWaits(activationId)) return { kind: "ended", done: undefined };
+    this.#givenUp.delete(activationId);
+    this.#givenUp.set(activationId, life);
+    if (this.#givenUp.size > GIVEN_UP_MAX) {
+      const [oldest] = this.#givenUp.keys();
+      if (oldest !== undefined) this.#givenUp.delete(oldest);
+    }
+    return { kind: "unknown" };
   }
 
   #closed(session: WorkSession): void {
@@ -191,6 +229,12 @@ export class WorkDesk implements RunOwner {
     run.sandbox.settled(run);
     this.deps.settled(run, end);
   }
+}
+
+function fateIn(life: Life, activationId: string): CallFate | undefined {
+  if (life.running.has(activationId)) return { kind: "running" };
+  const ended = life.recent.find(activationId);
+  return ended && { kind: "ended", done: ended.done };
 }
 
 interface Settling {

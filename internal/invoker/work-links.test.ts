@@ -233,12 +233,43 @@ describe("a link that breaks", () => {
     expect((await dispatcher.invoke({ action, sandbox, sequence: 2 })).done).toBeDefined();
   });
 
-  it("says done without the result when that was forgotten, and keeps lives apart", async () => {
-    await open("echo");
-    const made = await dispatcher.invoke({ action, sandbox });
+  it("is answered for whoever asks: a controller takes over from a dead one", async () => {
+    await open("sleep 100", {}, 2);
+    const made = await dispatcher.invoke({ action, sandbox, async: true });
+    const heir = await world.dispatcher("g1", "g1-boot-2");
     const other = await world.dispatcher("g2");
-    expect((await dispatcher.ask(made))[0]).toMatchObject({ status: CallStatus.DONE });
-    expect((await other.ask(made))[0]).toMatchObject({ status: CallStatus.UNKNOWN, done: undefined });
+    for (const one of [heir, other]) expect((await one.ask(made))[0]?.status).toBe(CallStatus.RUNNING);
+    await world.elapse(200);
+    for (const one of [heir, other]) expect((await one.ask(made))[0]?.status).toBe(CallStatus.DONE);
+  });
+
+  it("never says unknown of a durable call whose record is not acknowledged, however long ago it ended", async () => {
+    await open("echo");
+    world.controller.stop();
+    const made = await dispatcher.invoke({ action, sandbox, async: true });
+    await world.elapse(3_600_000);
+    const heir = await world.dispatcher("g1", "g1-boot-2");
+    const later = await world.dispatcher("g1", "g1-boot-3");
+    expect(heir.closedBecause).toBe("closed");
+    await world.elapse(3_600_000);
+    const last = await world.dispatcher("g2");
+    for (const one of [later, last]) expect((await one.ask(made))[0]?.status).toBe(CallStatus.DONE);
+    world.controller.serve();
+    await world.elapse(10_000);
+    expect((await last.ask(made))[0]?.status).toBe(CallStatus.UNKNOWN);
+  });
+
+  it("that is answered with unknown is started by the one who was told, and by nobody else any more", async () => {
+    await open("echo");
+    const activationId = "7".repeat(32);
+    const heir = await world.dispatcher("g2");
+    expect((await heir.ask({ activationId } as never))[0]?.status).toBe(CallStatus.UNKNOWN);
+    // What the other one sent before it was believed dead arrives after all.
+    const late = await dispatcher.invoke({ action, sandbox, async: true, activationId, sequence: 1 });
+    expect(late.nack).toBe(NackReason.STALE_LEASE);
+    const made = await heir.invoke({ action, sandbox, async: true, activationId, sequence: 2 });
+    expect(made.done?.outcome).toBe(Outcome.SUCCESS);
+    expect(world.driver.made[0]?.runs).toHaveLength(1);
   });
 
   it("answers about a call that was sent back that it did not start", async () => {

@@ -12,6 +12,7 @@ import {
   CallStatus,
   type ActivationStatus,
   type DispatcherHello,
+  type Done,
   type Invoke,
   type LeaseRef,
   type WorkRequestItem,
@@ -40,6 +41,8 @@ export interface WorkSessionDeps {
   readonly sandbox: (number: number) => Sandbox | undefined;
   /** True when no more records of async calls can be kept. */
   readonly spoolFull: () => boolean;
+  /** True while the record of an async call waits to be durable. */
+  readonly recordWaits: (activationId: string) => boolean;
 }
 
 /** One life of a dispatcher, over all its links. */
@@ -53,6 +56,12 @@ export interface Life {
   endedAtMonoMs: number;
 }
 
+export type CallFate =
+  | { readonly kind: "running" }
+  /** `done` is undefined when the result is no longer remembered, or never was told to the one who asks. */
+  | { readonly kind: "ended"; readonly done: Done | undefined }
+  | { readonly kind: "unknown" };
+
 /** What a session needs of the desk. */
 export interface SessionDesk {
   readonly owner: RunOwner;
@@ -62,6 +71,10 @@ export interface SessionDesk {
   begun(): void;
   /** Set while the invoker drains. */
   finishWithinMs(): number | undefined;
+  /** What became of an activation, whichever life sent it (K6). */
+  fateOf(life: Life, activationId: string): CallFate;
+  /** True when another life was told that it never started (K6). */
+  givenUp(life: Life, activationId: string): boolean;
 }
 
 export class WorkSession {
@@ -200,6 +213,10 @@ export class WorkSession {
       return;
     }
     const async = invoke.class === CallClass.ASYNC;
+    if (async && this.desk.givenUp(life, bytesToHex(invoke.activationId))) {
+      this.#nack(invoke.call, "staleLease");
+      return;
+    }
     if (this.#overCredit(invoke.paramsJson.length) || (async && deps.spoolFull())) {
       this.#nack(invoke.call, "overCredit");
       return;
@@ -278,11 +295,15 @@ export class WorkSession {
 
   #statuses(life: Life, activationIds: readonly Uint8Array[]): ActivationStatus[] {
     return activationIds.map((activationId) => {
-      const id = bytesToHex(activationId);
-      if (life.running.has(id)) return { activationId, status: CallStatus.RUNNING, done: undefined };
-      const ended = life.recent.find(id);
-      if (ended) return { activationId, status: CallStatus.DONE, done: ended.done };
-      return { activationId, status: CallStatus.UNKNOWN, done: undefined };
+      const fate = this.desk.fateOf(life, bytesToHex(activationId));
+      switch (fate.kind) {
+        case "running":
+          return { activationId, status: CallStatus.RUNNING, done: undefined };
+        case "ended":
+          return { activationId, status: CallStatus.DONE, done: fate.done };
+        case "unknown":
+          return { activationId, status: CallStatus.UNKNOWN, done: undefined };
+      }
     });
   }
 }
