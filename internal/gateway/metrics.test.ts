@@ -3,11 +3,13 @@ import { metricDifferences } from "../../test/harness/documented-metrics.js";
 import { MetricsRegistry } from "../base/metrics.js";
 import { GatewayMetrics } from "./metrics.js";
 import { SERVED_RPCS } from "./public-rpcs.js";
+import { RestMetrics } from "./rest/metrics.js";
 
 describe("the metrics of a gateway", () => {
   it("are those that docs/observability.md lists", () => {
     const registry = new MetricsRegistry("gateway");
     new GatewayMetrics(registry, SERVED_RPCS);
+    new RestMetrics(registry);
     expect(metricDifferences(registry.describe(), "gateway")).toEqual([]);
   });
 

@@ -69,6 +69,11 @@ export class HttpRules {
     return { binding: template.binding, variables };
   }
 
+  /** What can be called with a verb. */
+  of(httpMethod: string): readonly Binding[] {
+    return (this.#templates.get(httpMethod) ?? []).map((template) => template.binding);
+  }
+
   /** A trailing slash does not count; a verb does only when some rule has it. */
   #split(path: string): { readonly segments: readonly string[]; readonly verb: string } {
     const colon = path.lastIndexOf(":");

@@ -1,0 +1,152 @@
+// The built-in listener by itself: what it refuses before anybody looks at it, and how it closes.
+
+import { connect, type Socket } from "node:net";
+import { once } from "node:events";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { http } from "../../../test/harness/http.js";
+import { eventually } from "../../../test/harness/eventually.js";
+import { silentLog } from "../../base/log.js";
+import { MetricsRegistry } from "../../base/metrics.js";
+import { systemClock } from "../../boot/system.js";
+import { HttpFace } from "./http-face.js";
+import { BODY_BYTES_MAX, jsonResponse, textResponse, type RestRequest, type RestResponse } from "./message.js";
+import { RestMetrics } from "./metrics.js";
+
+const GRACE_MS = 5_000;
+
+describe("the built-in HTTP face", () => {
+  let face: HttpFace;
+  let base: string;
+  let registry: MetricsRegistry<"gateway">;
+  let seen: RestRequest[];
+  let answer: (request: RestRequest) => Promise<RestResponse>;
+
+  beforeEach(async () => {
+    seen = [];
+    answer = () =>
+      Promise.resolve(
+        textResponse(200, "fine", [
+          ["set-cookie", "a=1"],
+          ["set-cookie", "b=2"],
+        ]),
+      );
+    registry = new MetricsRegistry("gateway");
+    const handle = (request: RestRequest): Promise<RestResponse> => {
+      seen.push(request);
+      return answer(request);
+    };
+    face = new HttpFace({
+      openWhisk: handle,
+      native: handle,
+      requestId: (asked) => asked ?? "made",
+      clock: systemClock,
+      log: silentLog,
+      metrics: new RestMetrics(registry),
+    });
+    base = `http://${await face.listen("127.0.0.1", 0)}`;
+  });
+  afterEach(() => face.close(0));
+
+  function open(): Socket {
+    const { hostname, port } = new URL(base);
+    return connect(Number(port), hostname);
+  }
+
+  /** Everything that comes until the other side closes. */
+  async function talk(text: string): Promise<string> {
+    const socket = open();
+    let heard = "";
+    socket.setEncoding("utf8").on("data", (part: string) => (heard += part));
+    socket.write(text);
+    await once(socket, "close");
+    return heard;
+  }
+
+  it("hands on target, headers and body as they came, and sends repeated headers", async () => {
+    const response = await http(base, "/a//b%2F?x=%20&x", { method: "POST", headers: { "X-One": "1" }, body: "{}" });
+    expect(seen[0]).toMatchObject({ method: "POST", target: "/a//b%2F?x=%20&x", headers: { "x-one": "1" } });
+    expect(seen[0]?.body.toString()).toBe("{}");
+    expect([response.status, response.body]).toEqual([200, "fine"]);
+    expect(response.rawHeaders.filter((_, i, all) => all[i - 1]?.toLowerCase() === "set-cookie")).toEqual([
+      "a=1",
+      "b=2",
+    ]);
+  });
+
+  it("refuses an announced body above the limit unread, in the form of the API", async () => {
+    for (const [path, form] of [
+      ["/api/v1/x", { code: "made", error: expect.stringContaining("larger than allowed") as string }],
+      ["/v1/x", { code: 3, details: [], message: expect.stringContaining("larger than allowed") as string }],
+    ] as const) {
+      const heard = await talk(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n`);
+      const [head = "", body = ""] = heard.split("\r\n\r\n");
+      expect(head).toMatch(/^HTTP\/1.1 413 /);
+      expect(head).toMatch(/connection: close/i);
+      expect(JSON.parse(body)).toEqual(form);
+    }
+    expect(seen).toEqual([]);
+  });
+
+  it("refuses bytes that are no HTTP and headers above the limit with JSON", async () => {
+    expect(await talk("BREW /pot HTTP/1.1\r\n\r\n")).toMatch(/^HTTP\/1.1 400 [^]*{"code":"made","error":"[^"]+"}\n$/);
+    const large = await talk(`GET / HTTP/1.1\r\nHost: a\r\nX-Large: ${"x".repeat(70_000)}\r\n\r\n`);
+    expect(large).toMatch(/^HTTP\/1.1 431 [^]*"error":"Headers are larger than allowed/);
+    expect(seen).toEqual([]);
+  });
+
+  it("forgets a request whose client goes in the middle of its body", async () => {
+    const socket = open();
+    socket.write("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+    const held = async (): Promise<number> =>
+      Number(/^weft_gateway_rest_buffered_bytes (\d+)$/m.exec(await registry.render())?.[1]);
+    await eventually(async () => (await held()) === 4);
+    socket.destroy();
+    await eventually(async () => (await held()) === 0);
+    expect(seen).toEqual([]);
+  });
+
+  it("tells who works for a client that it hung up", async () => {
+    let signal: AbortSignal | undefined;
+    answer = (request) => {
+      signal = request.signal;
+      return new Promise(() => undefined);
+    };
+    const socket = open();
+    socket.write("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    await eventually(() => expect(signal?.aborted).toBe(false));
+    socket.destroy();
+    await eventually(() => expect(signal?.aborted).toBe(true));
+  });
+
+  it("finishes what is in flight when it closes, and takes nothing new", async () => {
+    let finish = (_response: RestResponse): void => undefined;
+    answer = () => new Promise((resolve) => (finish = resolve));
+    const inFlight = http(base, "/slow");
+    await eventually(() => expect(seen).toHaveLength(1));
+    const closed = face.close(GRACE_MS);
+    await expect(http(base, "/late")).rejects.toThrow();
+    finish(jsonResponse(200, "{}"));
+    expect((await inFlight).body).toBe("{}");
+    await closed;
+  });
+
+  it("cuts off what does not finish within the grace", async () => {
+    answer = () => new Promise(() => undefined);
+    const inFlight = http(base, "/stuck");
+    await eventually(() => expect(seen).toHaveLength(1));
+    await Promise.all([face.close(10), expect(inFlight).rejects.toThrow()]);
+  });
+
+  it("says what is wrong with an address it cannot have", async () => {
+    const { port } = new URL(base);
+    const other = new HttpFace({
+      openWhisk: answer,
+      native: answer,
+      requestId: () => "made",
+      clock: systemClock,
+      log: silentLog,
+      metrics: new RestMetrics(new MetricsRegistry("gateway")),
+    });
+    await expect(other.listen("127.0.0.1", Number(port))).rejects.toMatchObject({ reason: "CANNOT_LISTEN" });
+  });
+});
