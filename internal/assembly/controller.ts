@@ -1,7 +1,7 @@
 import { Controller } from "../controller/controller.js";
 import { Presence } from "../core/coordination/presence.js";
 import type { Activation } from "../core/activation/types.js";
-import { FleetServiceService } from "../gen/weft/link/v1/fleet.pb.js";
+import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
 import type { RoleContext } from "./context.js";
 import { readManifest, readVersion } from "./files.js";
@@ -13,6 +13,8 @@ const CLOSE_GRACE_MS = 2_000;
 const DRAIN_GRACE_MS = 5_000;
 /** A scheduler answers this in a millisecond or not at all. */
 const DESCRIBE_MS = 2_000;
+/** What an invoker has is known without it, if not as exactly: `weft status` does not wait for one that hangs. */
+const DESCRIBE_INVOKER_MS = 500;
 const STATEMENT_TIMEOUT_MS = 30_000;
 
 export interface ControllerHooks {
@@ -60,6 +62,8 @@ export async function startController(
     network: wiring.links,
     describeFleet: (address) =>
       wiring.grpc.unary(address, FleetServiceService.describe, {}, { deadlineMs: DESCRIBE_MS }),
+    describeInvoker: (address) =>
+      wiring.grpc.unary(address, InvokerServiceService.describe, {}, { deadlineMs: DESCRIBE_INVOKER_MS }),
     manifest: readManifest(),
     clock,
     random,

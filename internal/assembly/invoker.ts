@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
+import { WeftError } from "../base/errors.js";
 import { MemberView } from "../core/coordination/member-view.js";
 import type { SandboxDriver } from "../core/sandbox/driver.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { DockerDriver } from "../docker/docker-driver.js";
+import { InvokerServiceService, type DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
 import { DiskCodeStore } from "../invoker/code-store.js";
 import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
 import { Invoker } from "../invoker/invoker.js";
@@ -52,7 +54,11 @@ export async function startInvoker(
   const server = wiring.server({ log, clock });
   // Its address is part of who it is, so that it listens before it is.
   let accept = (link: Parameters<Invoker["accept"]>[0]): void => link.close();
+  let describe = (): DescribeInvokerResponse => {
+    throw new WeftError("unavailable", "STARTING", `${id} starts`);
+  };
   server.serveLink(workLink, (link) => accept(link));
+  server.serveService(InvokerServiceService, { describe: () => Promise.resolve(describe()) });
   const address = await server.listen(settings.listenAddress);
   scope.use("invoker server", server, (s) => s.close(CLOSE_GRACE_MS));
   const driver = scope.use("sandbox driver", driverOf(context, manifest, settings), (d) => d.close());
@@ -88,6 +94,7 @@ export async function startInvoker(
     }),
   });
   accept = (link) => invoker.accept(link);
+  describe = () => invoker.snapshot();
   scope.use("invoker", invoker, (i) => i.drain());
   await invoker.start();
   admin.addReadiness("invoker", () => invoker.readiness());

@@ -9,7 +9,12 @@ import {
   type GetStatusRequest,
   type Invoker,
 } from "../gen/weft/cluster/v1/cluster.pb.js";
-import { SandboxState, type DescribeFleetResponse, type InvokerView } from "../gen/weft/link/v1/fleet.pb.js";
+import {
+  SandboxState,
+  type DescribeFleetResponse,
+  type DescribeInvokerResponse,
+  type InvokerView,
+} from "../gen/weft/link/v1/fleet.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
@@ -19,6 +24,8 @@ export interface ClusterServiceDeps {
   readonly queue: Pick<QueueStore, "depth">;
   /** Asks a scheduler what it knows of its fleet. @throws unavailable */
   readonly describeFleet: (address: string) => Promise<DescribeFleetResponse>;
+  /** Asks an invoker what it has. @throws unavailable, deadlineExceeded: soon */
+  readonly describeInvoker: (address: string) => Promise<DescribeInvokerResponse>;
   /** Version of Weft. */
   readonly version: string;
   readonly log: Log;
@@ -36,16 +43,30 @@ export class ClusterService {
   async status(ctx: CallContext, _request: GetStatusRequest): Promise<ClusterStatus> {
     requireOperator(callerOf(ctx));
     const [members, queued] = await Promise.all([this.deps.coordination.listMembers(), this.deps.queue.depth()]);
-    const schedulers = members.filter((member) => member.role === "scheduler");
-    const fleets = await Promise.all(schedulers.map(({ id, address }) => this.#fleet(id, address)));
+    const [fleets, snapshots] = await Promise.all([
+      Promise.all(members.filter((m) => m.role === "scheduler").map(({ id, address }) => this.#fleet(id, address))),
+      Promise.all(members.filter((m) => m.role === "invoker").map(({ id, address }) => this.#invoker(id, address))),
+    ]);
     // An invoker may have registered with an old scheduler and a new one: one entry is enough.
-    const invokers = new Map<string, Invoker>();
-    for (const view of fleets.flat()) if (view.register) invokers.set(view.register.invokerId, invokerToWire(view));
+    const views = new Map<string, InvokerView>();
+    for (const view of fleets.flat()) if (view.register) views.set(view.register.invokerId, view);
+    // Schedulers are told when a sandbox changes its state, not of each call: what an invoker says itself is newer.
+    for (const snapshot of snapshots) {
+      if (!snapshot?.register) continue;
+      const { register, inventory, capacity } = snapshot;
+      const known = views.get(register.invokerId);
+      views.set(register.invokerId, {
+        register,
+        capacity,
+        sandboxes: inventory?.sandboxes ?? [],
+        suspect: known?.suspect ?? false,
+      });
+    }
     return {
       members: members
         .map(({ role, id, address, bootId }) => ({ role, id, address, bootId }))
         .sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role) || (a.id < b.id ? -1 : 1)),
-      invokers: [...invokers.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+      invokers: [...views.values()].map(invokerToWire).sort((a, b) => (a.id < b.id ? -1 : 1)),
       queued,
       version: this.deps.version,
     };
@@ -58,6 +79,16 @@ export class ClusterService {
     } catch (thrown) {
       this.deps.log.warn("a scheduler does not describe its fleet", { schedulerId, error: toWeftError(thrown) });
       return [];
+    }
+  }
+
+  /** One that starts, hangs or went a moment ago: what a scheduler remembers of it must do. */
+  async #invoker(invokerId: string, address: string): Promise<DescribeInvokerResponse | undefined> {
+    try {
+      return await this.deps.describeInvoker(address);
+    } catch (thrown) {
+      this.deps.log.info("an invoker does not describe itself", { invokerId, error: toWeftError(thrown) });
+      return undefined;
     }
   }
 }

@@ -16,7 +16,7 @@ import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
-import type { DescribeFleetResponse } from "../gen/weft/link/v1/fleet.pb.js";
+import type { DescribeFleetResponse, DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
 import { RecordServiceService, type RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import { recordLink } from "../rpc/link-methods.js";
@@ -76,6 +76,8 @@ export interface ControllerDeps {
   readonly network: Network;
   /** Asks a scheduler what it knows of its fleet (FleetService.Describe). @throws unavailable */
   readonly describeFleet: (address: string) => Promise<DescribeFleetResponse>;
+  /** Asks an invoker what it has (InvokerService.Describe). @throws unavailable, deadlineExceeded: soon */
+  readonly describeInvoker: (address: string) => Promise<DescribeInvokerResponse>;
   readonly manifest: RuntimeManifest;
   readonly clock: Clock;
   /** Unpredictable: keys are made from it. */
@@ -171,6 +173,7 @@ export class Controller {
         coordination,
         queue: deps.queue,
         describeFleet: deps.describeFleet,
+        describeInvoker: deps.describeInvoker,
         version: deps.version,
         log,
       }),

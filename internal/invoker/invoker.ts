@@ -17,6 +17,7 @@ import type { Tracer } from "../base/trace.js";
 import type { Coordination, Member, Membership } from "../core/coordination/coordination.js";
 import { MemberView } from "../core/coordination/member-view.js";
 import type { SandboxDriver } from "../core/sandbox/driver.js";
+import type { Capacity, DescribeInvokerResponse, Inventory, Register } from "../gen/weft/link/v1/fleet.pb.js";
 import type { WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
 import type { Link } from "../rpc/link.js";
 import type { Network } from "../rpc/network.js";
@@ -149,27 +150,9 @@ export class Invoker {
       random,
       log,
       metrics,
-      register: () => ({
-        invokerId: deps.id,
-        bootId: this.#bootId,
-        address: deps.address,
-        memoryMb: settings.memoryMb,
-        kinds: [...this.#kinds],
-        driver: deps.driver.abilities.name,
-        zone: settings.zone,
-        wireVersion: WIRE_VERSION,
-      }),
-      inventory: () => ({
-        sandboxes: [...this.#host.sandboxes].map((sandbox) => viewOf(sandbox, clock)),
-        highestEpoch: this.#host.fence.highest,
-      }),
-      capacity: () => ({
-        freeMb: this.#host.freeMb,
-        evictableMb: this.#host.evictableMb,
-        starting: this.#host.starting,
-        stems: [...this.#host.stems()],
-        draining: this.#phase !== "serving",
-      }),
+      register: () => this.#register(),
+      inventory: () => this.#inventory(),
+      capacity: () => this.#capacity(),
       create: (order, schedulerBootId) => this.#host.create(order, schedulerBootId),
       destroy: (sandbox, shard, epoch) => {
         if (!this.#host.destroy(sandbox, shard, epoch)) {
@@ -255,6 +238,11 @@ export class Invoker {
     this.#code.close();
   }
 
+  /** What is here at this moment. */
+  snapshot(): DescribeInvokerResponse {
+    return { register: this.#register(), inventory: this.#inventory(), capacity: this.#capacity() };
+  }
+
   /** For the debug page. */
   describe(): unknown {
     const { clock } = this.deps;
@@ -294,6 +282,37 @@ export class Invoker {
   /** What is counted, for tests. */
   get metrics(): InvokerMetrics {
     return this.#metrics;
+  }
+
+  #register(): Register {
+    const { id, address, driver, settings } = this.deps;
+    return {
+      invokerId: id,
+      bootId: this.#bootId,
+      address,
+      memoryMb: settings.memoryMb,
+      kinds: [...this.#kinds],
+      driver: driver.abilities.name,
+      zone: settings.zone,
+      wireVersion: WIRE_VERSION,
+    };
+  }
+
+  #inventory(): Inventory {
+    return {
+      sandboxes: [...this.#host.sandboxes].map((sandbox) => viewOf(sandbox, this.deps.clock)),
+      highestEpoch: this.#host.fence.highest,
+    };
+  }
+
+  #capacity(): Capacity {
+    return {
+      freeMb: this.#host.freeMb,
+      evictableMb: this.#host.evictableMb,
+      starting: this.#host.starting,
+      stems: [...this.#host.stems()],
+      draining: this.#phase !== "serving",
+    };
   }
 
   #member(bootId: string): Member {

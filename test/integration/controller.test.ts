@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { silentLog } from "../../internal/base/log.js";
 import { MetricsRegistry } from "../../internal/base/metrics.js";
 import { bytesToHex, hexToBytes, newActivationId, newBootId } from "../../internal/base/ids.js";
-import type { WeftError } from "../../internal/base/errors.js";
+import { WeftError } from "../../internal/base/errors.js";
 import { noTracer } from "../../internal/base/trace.js";
 import { systemClock, systemRandom } from "../../internal/boot/system.js";
 import { Controller, type ControllerSettings } from "../../internal/controller/controller.js";
@@ -37,7 +37,11 @@ import {
   type RecordBatch,
   type WatchResponse,
 } from "../../internal/gen/weft/link/v1/control.pb.js";
-import { DescribeFleetResponse, SandboxState } from "../../internal/gen/weft/link/v1/fleet.pb.js";
+import {
+  DescribeFleetResponse,
+  DescribeInvokerResponse,
+  SandboxState,
+} from "../../internal/gen/weft/link/v1/fleet.pb.js";
 import { Outcome } from "../../internal/gen/weft/link/v1/work.pb.js";
 import { NamespaceServiceService } from "../../internal/gen/weft/namespaces/v1/namespace.pb.js";
 import {
@@ -86,6 +90,8 @@ class Life {
   readonly server: RpcServer;
   readonly network = new GrpcNetwork({ clusterKey: "cluster" });
   fate: Fate = { kind: "running" };
+  describeInvoker = (_address: string): Promise<DescribeInvokerResponse> =>
+    Promise.reject(new WeftError("unavailable", "UNREACHABLE", "nobody listens"));
   address = "";
 
   constructor(
@@ -109,6 +115,7 @@ class Life {
             },
           ],
         }),
+      describeInvoker: (address) => this.describeInvoker(address),
       manifest,
       clock: systemClock,
       random,
@@ -646,6 +653,34 @@ describeWith(["postgres"], "a controller", () => {
       expect(await failure(life.call(ClusterServiceService.getStatus, {}, me))).toMatchObject({
         kind: "permissionDenied",
       });
+    });
+
+    it("describes invokers by what they say themselves, and one that says nothing by what its scheduler knows", async () => {
+      await begin();
+      for (const [role, id] of [
+        ["scheduler", "s1"],
+        ["invoker", "i1"],
+        ["invoker", "i2"],
+      ] as const) {
+        await life.join(role, id, `${id}-boot`);
+      }
+      const running = { sandbox: 1, state: SandboxState.WARM, actionKey: "guest/hello", running: 3 };
+      const asked: string[] = [];
+      life.describeInvoker = async (address) => {
+        asked.push(address);
+        if (address === "i1:1") throw new WeftError("deadlineExceeded", "TOO_SLOW", "it hangs");
+        return DescribeInvokerResponse.fromPartial({
+          register: { invokerId: "i2", driver: "process" },
+          capacity: { freeMb: 64 },
+          inventory: { sandboxes: [running] },
+        });
+      };
+      const { invokers } = await life.call(ClusterServiceService.getStatus, {}, operator);
+      expect(asked.sort()).toEqual(["i1:1", "i2:1"]);
+      expect(invokers).toMatchObject([
+        { id: "i1", driver: "s1:1", freeMb: 256, sandboxes: [{ state: "warm", running: 0 }] },
+        { id: "i2", driver: "process", freeMb: 64, sandboxes: [{ state: "warm", running: 3 }] },
+      ]);
     });
   });
 
