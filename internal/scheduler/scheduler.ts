@@ -416,7 +416,9 @@ export class Scheduler {
   #inventory(session: FleetSession, inventory: Inventory): void {
     const invoker = this.#invokers.get(session.bootId);
     if (invoker?.session !== session) return;
-    invoker.sandboxes.clear();
+    const listed = new Set(inventory.sandboxes.map((view) => view.sandbox));
+    // What ended while it was cut off must not be brought back by a report that comes late.
+    for (const sandbox of [...invoker.sandboxes.keys()]) if (!listed.has(sandbox)) invoker.ended(sandbox);
     const ready: ReadySandbox[] = [];
     for (const view of inventory.sandboxes) {
       invoker.sandboxes.set(view.sandbox, view);

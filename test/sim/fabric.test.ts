@@ -5,12 +5,18 @@
 // refused as not started did not start, and the scheduler's slots are counted the same from both sides. When the faults
 // stop: every call is answered, scheduler and dispatchers agree on who holds what, and every action can be called.
 
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
 import type { ActionAsk } from "../../internal/core/dispatch/call.js";
 import { anAsk, FabricWorld } from "./fabric-world.js";
 
-const seeds = process.env["SEED"] ? [Number(process.env["SEED"])] : Array.from({ length: 200 }, (_, i) => i + 1);
+/** Every seed that ever failed stays. */
+const failedOnce = JSON.parse(readFileSync(new URL("seeds.json", import.meta.url), "utf8")) as number[];
+/** `SEED=1234` repeats one, `SEEDS=5000` runs so many. */
+const seeds = process.env["SEED"]
+  ? [Number(process.env["SEED"])]
+  : [...Array.from({ length: Number(process.env["SEEDS"] ?? 200) }, (_, i) => i + 1), ...failedOnce];
 
 const ACTIONS = [
   anAsk("one"),

@@ -86,7 +86,8 @@ export class SimInvoker {
   readonly #running = new Map<string, { call: number; sandbox: Sandbox; slot: number }>();
   readonly #done = new Map<string, Done>();
   readonly #fence = new EpochFence();
-  readonly #said: SandboxReport[] = [];
+  /** What a scheduler has surely heard, and what it may hear again. */
+  #said: { readonly report: SandboxReport; readonly atMonoMs: number }[] = [];
   #number = 0;
   #dead = false;
   #capacityDue = false;
@@ -166,6 +167,8 @@ export class SimInvoker {
     };
     link.onClosed = () => {
       if (this.#fleet.get(scheduler.bootId) === link) this.#fleet.delete(scheduler.bootId);
+      // It may have been on its way when the link broke, for as long as the longest stall.
+      this.#said = this.#said.filter(({ atMonoMs }) => atMonoMs < clock.monoMs() - 1_600);
       clock.after(50 + 100 * this.deps.random.next(), () => {
         const current = this.#schedulers.find((one) => one.bootId === scheduler.bootId);
         if (current) this.#dial(current);
@@ -281,12 +284,12 @@ export class SimInvoker {
   }
 
   #report(one: SandboxReport): void {
-    this.#said.push(one);
+    if (this.#fleet.size > 0) this.#said.push({ report: one, atMonoMs: this.deps.clock.monoMs() });
     this.#toAll({ $case: "sandbox", value: one });
     const { random, faults } = this.deps;
     if (random.next() < faults.repeatsReport) {
       const old = this.#said[Math.floor(random.next() * this.#said.length)];
-      if (old) this.#toAll({ $case: "sandbox", value: old });
+      if (old) this.#toAll({ $case: "sandbox", value: old.report });
     }
   }
 
