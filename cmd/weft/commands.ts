@@ -429,7 +429,7 @@ export const topVerbs: readonly VerbSpec[] = [
     remote: false,
     args: [arg("SHELL", "bash, zsh or fish")],
     example: 'eval "$(weft completion bash)"',
-    load: async () => (await import("./verbs/completion.js")).completion,
+    load: async () => (await import("./verbs/completion.js")).completionOf({ nouns, topVerbs, optionsOf }),
   }),
 ];
 

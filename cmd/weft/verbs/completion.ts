@@ -1,14 +1,23 @@
 // Completion scripts for shells, made from the table of commands.
 
-import { nouns, optionsOf, topVerbs } from "../commands.js";
 import { usage } from "../output.js";
-import type { OptionSpec, Verb } from "../spec.js";
+import type { NounSpec, OptionSpec, Verb, VerbSpec } from "../spec.js";
 
-export const completion: Verb = async (cli, [shell = ""]) => {
-  const make = SHELLS[shell];
-  if (!make) throw usage(`there is no completion for "${shell}": bash, zsh or fish`, "weft completion bash");
-  cli.screen.print(make());
-};
+/** All that can be completed. */
+export interface CommandTable {
+  readonly nouns: readonly NounSpec[];
+  readonly topVerbs: readonly VerbSpec[];
+  readonly optionsOf: (spec: VerbSpec) => readonly OptionSpec[];
+}
+
+/** The verb, for a table that is given because the table itself names this verb. */
+export function completionOf(table: CommandTable): Verb {
+  return async (cli, [shell = ""]) => {
+    const make = SHELLS[shell];
+    if (!make) throw usage(`there is no completion for "${shell}": bash, zsh or fish`, "weft completion bash");
+    cli.screen.print(make(wordsOf(table), table));
+  };
+}
 
 interface Word {
   /** What stands before it: "", "action", "action create". */
@@ -17,7 +26,7 @@ interface Word {
   readonly help: string;
 }
 
-function words(): readonly Word[] {
+function wordsOf({ nouns, topVerbs, optionsOf }: CommandTable): readonly Word[] {
   const flags = (after: string, options: readonly OptionSpec[]): Word[] =>
     options.map((option) => ({ after, word: `--${option.name}`, help: option.help }));
   return [
@@ -32,21 +41,21 @@ function words(): readonly Word[] {
   ];
 }
 
-const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+const SHELLS: Readonly<Record<string, (words: readonly Word[], table: CommandTable) => string>> = { bash, zsh, fish };
 
-function cases(): string {
-  return [...grouped()]
+function cases(words: readonly Word[]): string {
+  return [...grouped(words)]
     .map(([after, all]) => `    "${after}") words="${all.map(({ word }) => word).join(" ")}" ;;`)
     .join("\n");
 }
 
-function grouped(): Map<string, Word[]> {
+function grouped(words: readonly Word[]): Map<string, Word[]> {
   const result = new Map<string, Word[]>();
-  for (const word of words()) result.set(word.after, [...(result.get(word.after) ?? []), word]);
+  for (const word of words) result.set(word.after, [...(result.get(word.after) ?? []), word]);
   return result;
 }
 
-function bash(): string {
+function bash(words: readonly Word[]): string {
   return `# Completion of weft for bash: eval "$(weft completion bash)"
 _weft() {
   local current="\${COMP_WORDS[COMP_CWORD]}" topic="" words="" i
@@ -55,12 +64,12 @@ _weft() {
     topic="\${topic:+$topic }\${COMP_WORDS[i]}"
   done
   case "$topic" in
-${cases()}
+${cases(words)}
     *) topic="\${topic%% *}" ;;
   esac
   if [ -z "$words" ]; then
     case "$topic" in
-${cases()}
+${cases(words)}
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
@@ -68,15 +77,17 @@ ${cases()}
 complete -o default -F _weft weft`;
 }
 
-function zsh(): string {
+function zsh(words: readonly Word[]): string {
   return `#compdef weft
 # Completion of weft for zsh: eval "$(weft completion zsh)"
 autoload -U +X bashcompinit && bashcompinit
-${bash().split("\n").slice(1).join("\n")}`;
+${bash(words).split("\n").slice(1).join("\n")}`;
 }
 
-function fish(): string {
-  const lines = words().map(({ after, word, help }) => {
+function fish(words: readonly Word[], { nouns }: CommandTable): string {
+  const verbsOf = (noun: string): string =>
+    (nouns.find((one) => one.name === noun)?.verbs ?? []).map((verb) => verb.name).join(" ");
+  const lines = words.map(({ after, word, help }) => {
     const [noun, verb] = after.split(" ");
     const seen = (one: string): string => `__fish_seen_subcommand_from ${one}`;
     const condition = !noun
@@ -88,8 +99,4 @@ function fish(): string {
     return `complete -c weft -n '${condition}' ${what} -d '${help.replace(/'/g, "\\'")}'`;
   });
   return [`# Completion of weft for fish: weft completion fish | source`, ...lines].join("\n");
-}
-
-function verbsOf(noun: string): string {
-  return (nouns.find((one) => one.name === noun)?.verbs ?? []).map((verb) => verb.name).join(" ");
 }
