@@ -764,7 +764,7 @@ describe("InvokeStream", () => {
     w.dispatcher.answer = undefined;
     const stream = open(w);
     for (let call = 1; call <= 3; call++) stream.send({ call, namespace: "_", action: "echo" });
-    await eventually(() => stream.results.length === 1);
+    await eventually(() => stream.results.length === 1 && w.dispatcher.calls.length === 2);
     expect(stream.results[0]).toMatchObject({ call: 3, statusCode: status.RESOURCE_EXHAUSTED, retryAfterMs: 100 });
     for (const call of [...w.dispatcher.calls]) call.complete(doneWith());
     await eventually(() => stream.results.length === 3);

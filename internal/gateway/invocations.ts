@@ -20,7 +20,7 @@ import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
-import { Waits, type Wait } from "./waits.js";
+import { Waits, type Wait } from "../base/waits.js";
 import { lostRecord } from "./wire.js";
 
 /** Longest wait for a slot. Nobody who waits for the end waits longer. */

@@ -68,7 +68,8 @@ export interface WireStatus {
 export function toStatus(thrown: unknown): WireStatus {
   const error = toWeftError(thrown);
   const hidden = error.kind === "internal";
-  const message = hidden ? INTERNAL_MESSAGE : error.message;
+  // A lone surrogate cannot be sent: grpc-js would throw where nobody catches.
+  const message = hidden ? INTERNAL_MESSAGE : Buffer.from(error.message).toString();
   const { code } = ROWS[error.kind];
   const metadata = new Metadata();
   metadata.set(KIND, error.kind);
