@@ -434,10 +434,12 @@ describe("weft activation", () => {
   });
 
   it("poll shows each activation once, until Ctrl-C", async () => {
-    answers["listActivations"] = () => ({ activations: [activation()], nextPageToken: "" });
+    // As a server would: nothing that started before it was asked for.
+    const started = { seconds: Math.ceil(Date.now() / 1_000) + 1, nanos: 0 };
+    answers["listActivations"] = () => ({ activations: [activation({ startTime: started })], nextPageToken: "" });
     const io = testIo({ cwd, env: { WEFT_GRPC: grpc, WEFT_AUTH: "u:k", NO_COLOR: "1" } });
     const running = runCli(["activation", "poll"], io);
-    await eventually(() => asked.length >= 2);
+    await eventually(() => asked.length >= 3);
     io.interrupt();
     expect(await running).toBe(130);
     expect(io.stdout().split(ID).length).toBe(2);
