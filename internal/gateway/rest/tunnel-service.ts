@@ -5,8 +5,8 @@ import type { HttpBody } from "../../gen/google/api/httpbody.pb.js";
 import type { CallContext } from "../../rpc/call-context.js";
 import type { RestRequest, RestResponse } from "./message.js";
 
-/** Headers that exist between Envoy and the gateway only. */
-const BETWEEN_US = /^(?:weft-|x-envoy-|grpc-)/;
+/** Headers that exist between Envoy and the gateway only; `te` is gRPC's own. */
+const BETWEEN_US = /^(?::|weft-|x-envoy-|grpc-|te$)/;
 
 /** The handler of TunnelService.Handle. @param handle answers a request and never rejects */
 export function tunnelHandler(
