@@ -37,7 +37,7 @@ const FILES_MAX = 1024;
 const MEMORY_MB_PER_1024_SHARES = 256;
 /** How long a failed create waits for its remains to be removed. */
 const UNDO_WAIT_MS = 5_000;
-/** Network of sandboxes that may call out, and the name of its bridge: at most 15 characters. */
+/** Network of sandboxes that may call out, one for all invokers of a machine. */
 const NETWORK = "weft-sandboxes";
 
 export interface DockerDriverDeps {
@@ -56,6 +56,8 @@ export interface DockerDriverDeps {
   readonly directory: string;
   /** Whether code inside may call out. docs/adr/0003-sandbox-network.md */
   readonly network: "none" | "bridge";
+  /** Network and bridge for `bridge`; at most 15 characters. Default weft-sandboxes. */
+  readonly networkName?: string;
   /** Default /sys/fs/cgroup. */
   readonly cgroupRoot?: string;
 }
@@ -63,6 +65,7 @@ export interface DockerDriverDeps {
 export class DockerDriver implements SandboxDriver {
   readonly #docker: Docker;
   readonly #freezer: Freezer;
+  readonly #networkName: string;
   readonly #live = new Map<string, DockerSandbox>();
   readonly #starting = new Set<Promise<unknown>>();
   /** Undoing what nobody waits for (D3). */
@@ -82,6 +85,7 @@ export class DockerDriver implements SandboxDriver {
     // By a name, because the types do not know of the agent.
     const options = { ...where, agent };
     this.#docker = new Docker(options);
+    this.#networkName = deps.networkName ?? NETWORK;
     this.#freezer = new Freezer(deps.clock, deps.cgroupRoot ?? "/sys/fs/cgroup");
   }
 
@@ -180,7 +184,11 @@ export class DockerDriver implements SandboxDriver {
       });
     });
     early.catch(() => {}); // every sandbox ends some time
-    await Promise.all([this.#attach(sandbox), this.#ask(sandbox.container.start())]);
+    await Promise.all([this.#attach(sandbox), this.#ask(sandbox.container.start())]).catch((thrown: unknown) => {
+      // Somebody may have removed the network: the next create makes it again.
+      this.#network = undefined;
+      throw thrown;
+    });
     const { link, first } = await Promise.race([rendezvous.arrived, early]);
     sandbox.ready(link, languageVersionOf(first, what));
     return sandbox;
@@ -241,7 +249,7 @@ export class DockerDriver implements SandboxDriver {
       Hostname: "sandbox",
       HostConfig: {
         Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
-        NetworkMode: this.deps.network === "none" ? "none" : NETWORK,
+        NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
         SecurityOpt: ["no-new-privileges"],
@@ -275,15 +283,18 @@ export class DockerDriver implements SandboxDriver {
   }
 
   async #makeNetwork(): Promise<void> {
-    const network = this.#docker.getNetwork(NETWORK);
+    const network = this.#docker.getNetwork(this.#networkName);
     const there = (): Promise<boolean> => network.inspect().then(Boolean, () => false);
     if (!(await there())) {
       try {
         await this.#docker.createNetwork({
-          Name: NETWORK,
+          Name: this.#networkName,
           Driver: "bridge",
           CheckDuplicate: true,
-          Options: { "com.docker.network.bridge.name": NETWORK, "com.docker.network.bridge.enable_icc": "false" },
+          Options: {
+            "com.docker.network.bridge.name": this.#networkName,
+            "com.docker.network.bridge.enable_icc": "false",
+          },
         });
       } catch (thrown) {
         if (!(await there())) throw translate(thrown, this.deps.dockerHost); // else another invoker was first
@@ -291,8 +302,8 @@ export class DockerDriver implements SandboxDriver {
     }
     // Docker keeps sandboxes from each other; it does not keep them from this machine, nor from a cloud's metadata.
     const rules = [
-      ["INPUT", "-i", NETWORK, "-j", "DROP"],
-      ["DOCKER-USER", "-i", NETWORK, "-d", "169.254.0.0/16", "-j", "DROP"],
+      ["INPUT", "-i", this.#networkName, "-j", "DROP"],
+      ["DOCKER-USER", "-i", this.#networkName, "-d", "169.254.0.0/16", "-j", "DROP"],
     ];
     const set = await Promise.all(rules.map((rule) => firewallRule(rule)));
     this.#networkGuarded = set.every(Boolean);
