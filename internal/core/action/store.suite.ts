@@ -427,7 +427,7 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         await createAction(draft);
         const fromOld = (): Revision[] => [revisionFor({ ...draft, revisionId: aRevisionId() })];
         const code = codeOf("changed meanwhile");
-        await updateAction(store, anAction({ name: "tools/a", version: "0.0.2" }, code), 1, code);
+        await updateAction(store, anAction({ name: "tools/a" }, code), 1, code);
         await expect(store.updatePackage(aPackage(), 1, fromOld())).rejects.toMatchObject({ kind: "conflict" });
         await createAction(anAction({ name: "tools/b" }));
         await expect(store.updatePackage(aPackage(), 1, fromOld())).rejects.toMatchObject({ kind: "conflict" });

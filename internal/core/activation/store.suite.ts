@@ -160,6 +160,13 @@ export function activationStoreSuite(
         expect(await store.count(aQuery())).toBe(1);
       });
 
+      it("is not given another's logs when it has none", async () => {
+        const first = anActivation({ logs: [] });
+        await store.record([sync(first)]);
+        await other.record([sync({ ...first, logs: ["second"] })]);
+        expect(await store.get("guest", first.id)).toEqual(first);
+      });
+
       it("stays when they are in one batch", async () => {
         const first = anActivation({ logs: ["first"] });
         const rest = anActivation();
