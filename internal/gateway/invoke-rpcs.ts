@@ -1,7 +1,6 @@
 // The unary rpcs of InvokeService as bytes in and out, so that gRPC and the HTTP faces serve the very same.
 
-import { BinaryReader } from "@bufbuild/protobuf/wire";
-import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryReader, type BinaryWriter } from "@bufbuild/protobuf/wire";
 import { invalidField, WeftError } from "../base/errors.js";
 import { bytesToHex } from "../base/ids.js";
 import type { DoneResult } from "../core/dispatch/call.js";
@@ -13,6 +12,7 @@ import {
   InvokeResponse,
   InvokeServiceService,
 } from "../gen/weft/invoke/v1/invoke.pb.js";
+import { FastWriter } from "../rpc/fast-writer.js";
 import { decoded } from "../rpc/server.js";
 import type { Invoked } from "./api.js";
 import {
@@ -42,6 +42,7 @@ const JSON_TYPE = "application/json";
 
 export class InvokeRpcs {
   readonly #handlers: ReadonlyMap<string, RawHandler>;
+  readonly #writer = new FastWriter();
 
   constructor(private readonly commands: Commands) {
     this.#handlers = new Map<string, RawHandler>([
@@ -64,14 +65,12 @@ export class InvokeRpcs {
     const invoked = await this.commands.start(command, context);
     switch (invoked.kind) {
       case "accepted":
-        return bytesOf(
-          InvokeResponse.encode({ activationId: bytesToHex(invoked.activationId), activation: undefined }),
-        );
+        return this.#encoded(InvokeResponse, { activationId: bytesToHex(invoked.activationId), activation: undefined });
       case "running":
-        return bytesOf(InvokeResponse.encode({ activationId: activationIdOf(invoked.call), activation: undefined }));
+        return this.#encoded(InvokeResponse, { activationId: activationIdOf(invoked.call), activation: undefined });
       case "ended": {
         const activation = activationToWire(invoked.call, doneOf(invoked, setHeader));
-        return bytesOf(InvokeResponse.encode({ activationId: activation.activationId, activation }));
+        return this.#encoded(InvokeResponse, { activationId: activation.activationId, activation });
       }
     }
   };
@@ -102,7 +101,7 @@ export class InvokeRpcs {
     setHeader(ACTIVATION_ID_HEADER, activationIdOf(invoked.call));
     switch (done.outcome) {
       case "success":
-        return bytesOf(HttpBody.encode({ contentType: JSON_TYPE, data: done.resultJson, extensions: [] }));
+        return this.#encoded(HttpBody, { contentType: JSON_TYPE, data: done.resultJson, extensions: [] });
       case "applicationError":
         throw new WeftError("failedPrecondition", "APPLICATION_ERROR", errorText(done.resultJson));
       case "developerError":
@@ -123,8 +122,13 @@ export class InvokeRpcs {
       },
       context,
     );
-    return bytesOf(FireResponse.encode({ activationId: activationId ?? "" }));
+    return this.#encoded(FireResponse, { activationId: activationId ?? "" });
   };
+
+  #encoded<T>(codec: { encode(message: T, writer: BinaryWriter): unknown }, message: T): Buffer {
+    codec.encode(message, this.#writer.asBinaryWriter);
+    return this.#writer.take();
+  }
 }
 
 /** @throws what did not end with an outcome */
@@ -140,11 +144,6 @@ function doneOf({ call, result }: Extract<Invoked, { kind: "ended" }>, setHeader
       throw new ActivationLost(id, result.error.message, result.error);
     }
   }
-}
-
-function bytesOf(writer: BinaryWriter): Buffer {
-  const bytes = writer.finish();
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** An InvokeRequest with its arguments left as bytes: they are checked, merged and sent on, never read as text. */
