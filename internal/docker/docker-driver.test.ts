@@ -172,7 +172,8 @@ describeWith(["docker"], "with Docker", () => {
     const driver = aDriver("bridge", { network: "bridge", networkName });
     removeNetwork = async () => {
       await driver.close();
-      await docker.getNetwork(networkName).remove();
+      const left = await docker.listNetworks({ filters: { name: [networkName] } });
+      for (const { Id } of left) await docker.getNetwork(Id).remove();
       for (const rule of execFileSync("iptables", ["-w", "-S"], { encoding: "utf8" }).split("\n")) {
         if (!rule.includes(` -i ${networkName} `)) continue;
         execFileSync("iptables", ["-w", ...rule.replace(/^-A/, "-D").split(" ")]);
