@@ -51,7 +51,7 @@ async function main(): Promise<number> {
       "namespace",
       "limits",
       "guest",
-      ...["--invocations-per-minute", "--concurrent-invocations"].flatMap((flag) => [flag, "100000000"]),
+      ...["--invocations-per-minute", "--concurrent"].flatMap((flag) => [flag, "100000000"]),
     );
     await fabric.ok("action", "invoke", ECHO_ACTION, "--result");
 

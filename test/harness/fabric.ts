@@ -2,7 +2,7 @@
 // everything it started.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,12 @@ export interface FabricProcess {
 }
 
 /** What `weft` was compiled to: tests of the whole fabric run what users run. */
-export const CLI = fileURLToPath(new URL("../../cmd/weft/bin.mjs", import.meta.url));
+export const CLI = fileURLToPath(
+  // From the source and from dist.
+  ["../../cmd/weft/bin.mjs", "../../../cmd/weft/bin.mjs"]
+    .map((path) => new URL(path, import.meta.url))
+    .find((path) => existsSync(path)) ?? import.meta.url,
+);
 
 export class Fabric {
   private constructor(

@@ -7,6 +7,7 @@ import { silentLog } from "../../internal/base/log.js";
 import { Database } from "../../internal/postgres/database.js";
 import { migrate } from "../../internal/postgres/migrate.js";
 import { migrations } from "../../internal/postgres/migrations.js";
+import { eventually } from "./eventually.js";
 import { requireService } from "./services.js";
 
 const PREFIX = "weft_test_";
@@ -33,7 +34,7 @@ export function migratedDatabase(): Promise<TestDatabase> {
     if (present) return template;
     await dropAbandoned(admin);
     const draft = `${PREFIX}${process.pid}_draft`;
-    await admin.rows(`drop database if exists ${draft} with (force)`);
+    await dropDatabase(admin, draft);
     await admin.rows(`create database ${draft}`);
     const database = open(urlOf(draft));
     try {
@@ -59,11 +60,16 @@ async function makeDatabase(templateFor: (admin: Database) => Promise<string>): 
   });
   return {
     url: urlOf(name),
-    drop: () =>
-      asAdmin(async (admin) => {
-        await admin.rows(`drop database if exists ${name} with (force)`);
-      }),
+    drop: () => asAdmin((admin) => dropDatabase(admin, name)),
   };
+}
+
+/** "force" may not end an autovacuum that is at work in it: that is somebody else's process, and ends by itself. */
+async function dropDatabase(admin: Database, name: string): Promise<void> {
+  await eventually(() => admin.rows(`drop database if exists ${name} with (force)`), {
+    withinMs: 20_000,
+    everyMs: 100,
+  });
 }
 
 async function asAdmin<T>(act: (admin: Database) => Promise<T>): Promise<T> {
@@ -86,7 +92,7 @@ async function dropAbandoned(admin: Database): Promise<void> {
   );
   for (const { name } of rows) {
     const owner = Number(/^weft_test_(\d+)_/.exec(name)?.[1] ?? 0);
-    if (owner === 0 || !isAlive(owner)) await admin.rows(`drop database if exists ${name} with (force)`);
+    if (owner === 0 || !isAlive(owner)) await dropDatabase(admin, name);
   }
 }
 
