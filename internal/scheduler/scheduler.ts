@@ -589,6 +589,10 @@ export class Scheduler {
       burstLeft: demand.burst.left(nowMonoMs),
     });
     demand.lastDecision = decision;
+    if (decision.because === "maxInstances" && decision.starts === 0 && demand.orders.size === 0) {
+      this.#table.makeWay(ask.revisionId);
+      this.#pump();
+    }
     const starts =
       verdict.kind === "probe" ? Math.min(decision.starts, demand.orders.size > 0 ? 0 : 1) : decision.starts;
     for (let i = 0; i < starts; i++) {

@@ -274,6 +274,7 @@ describe("a scheduler that is started again", () => {
     expect(scheduler?.audit().held).toBe(world.heldByDispatchers());
     expect(scheduler?.describe()).toMatchObject({ leases: 1, shards: 1_024 });
     const after = world.call("d1", anAsk("hello"));
+    await world.run(400);
     const other = world.call("d2", anAsk("hello"));
     await world.run(400);
     expect([...after.results, ...other.results]).toEqual(["done", "done"]);
@@ -313,6 +314,9 @@ describe("a scheduler whose lease is in doubt", () => {
     const moved = world.call("d2", anAsk("hello")); // there is a free slot, but it takes a grant
     await world.run(10);
     expect([warm.results, cold.results, moved.results, world.created]).toEqual([["done"], [], [], 1]);
+    for (const invoker of (scheduler?.scheduler.debug() as { invokers: { orders: unknown[] }[] }).invokers) {
+      expect(invoker.orders).toEqual([]);
+    }
     scheduler?.coordination.mend();
     await world.run(1_000);
     expect([cold.results, moved.results]).toEqual([["done"], ["done"]]);

@@ -138,7 +138,10 @@ export class SimInvoker {
     );
     this.#stops.push(
       () => watching.abort(),
-      every(clock, 300, () => this.#toAll({ $case: "heartbeat", value: {} })),
+      every(clock, 300, () => {
+        this.#toAll({ $case: "heartbeat", value: {} });
+        this.#repeat();
+      }),
       every(clock, 100, () => this.#evictIdle()),
     );
     return coordination.join({ role: "invoker", id, bootId, address: this.address, zone: "", wireVersion: 1 }, 2_000);
@@ -286,11 +289,14 @@ export class SimInvoker {
   #report(one: SandboxReport): void {
     if (this.#fleet.size > 0) this.#said.push({ report: one, atMonoMs: this.deps.clock.monoMs() });
     this.#toAll({ $case: "sandbox", value: one });
+    this.#repeat();
+  }
+
+  #repeat(): void {
     const { random, faults } = this.deps;
-    if (random.next() < faults.repeatsReport) {
-      const old = this.#said[Math.floor(random.next() * this.#said.length)];
-      if (old) this.#toAll({ $case: "sandbox", value: old.report });
-    }
+    if (random.next() >= faults.repeatsReport) return;
+    const old = this.#said[Math.floor(random.next() * this.#said.length)];
+    if (old) this.#toAll({ $case: "sandbox", value: old.report });
   }
 
   #capacityChanged(): void {

@@ -411,6 +411,33 @@ describe("old revisions", () => {
     ]);
   });
 
+  it("are made way for by an idle sandbox of another revision, when their items wait and the limit is used up", () => {
+    const { wish, apply, decide, table } = scene({ slots: 0 });
+    wish("b", 1, 50, "r0"); // an item that was accepted before the update
+    wish("a", 1);
+    apply({ kind: "sandboxReady", bootId: "inv", ready: ready(1, 1) });
+    decide();
+    table.makeWay("r0");
+    const commands = decide();
+    expect(revoked(commands)).toEqual(["a 1/0"]);
+    expect(destroys(commands).length).toBe(1);
+    table.makeWay("r0");
+    expect(decide()).toEqual([]); // one at a time
+    apply({ kind: "sandboxGone", bootId: "inv", sandbox: 1 });
+    decide();
+    expect(table.instances("ns/a")).toBe(0);
+  });
+
+  it("wait while the items of the other revision have waited longer", () => {
+    const { wish, apply, decide, table } = scene({ slots: 0 });
+    wish("b", 1, 50, "r0");
+    wish("a", 2, 100);
+    apply({ kind: "sandboxReady", bootId: "inv", ready: ready(1, 1) });
+    decide();
+    table.makeWay("r0");
+    expect(destroys(decide())).toEqual([]);
+  });
+
   it("are not granted from a sandbox that was ordered to end", () => {
     const { wish } = scene({ slots: 1 });
     wish("a", 1);

@@ -815,6 +815,7 @@ export class SlotTable {
   #asked(pool: Pool): void {
     if (pool.asked) return;
     pool.asked = true;
+    pool.retired = false;
     const others = (this.#revisions.get(pool.actionKey) ?? []).filter((other) => other !== pool);
     this.#revisions.set(pool.actionKey, [...others, pool]);
     for (const other of others) {
@@ -881,9 +882,7 @@ export class SlotTable {
       const slots = most && pool.holders.get(most);
       const slot = slots && [...slots].find((s) => !s.revoking);
       if (!most || !slot) return;
-      slot.revoking = true;
-      pool.revoking += 1;
-      this.#commands.push({ kind: "revoke", dispatcherBootId: most.bootId, lease: leaseOf(slot) });
+      this.#revoke(slot, most);
     }
   }
 
@@ -893,24 +892,53 @@ export class SlotTable {
     for (const [holder, slots] of pool.holders) {
       if (!holder.present) continue;
       for (const slot of slots) {
-        if (slot.revoking) continue;
-        slot.revoking = true;
-        pool.revoking += 1;
-        this.#commands.push({ kind: "revoke", dispatcherBootId: holder.bootId, lease: leaseOf(slot) });
+        if (!slot.revoking) this.#revoke(slot, holder);
       }
     }
     for (const sandbox of pool.sandboxes) {
-      if (sandbox.held > 0 || sandbox.retiring || !sandbox.invoker.usable) continue;
-      sandbox.retiring = true;
-      for (const slot of sandbox.slots) slot.offered = false;
-      this.#commands.push({
-        kind: "destroy",
-        invokerBootId: sandbox.invoker.bootId,
-        sandbox: sandbox.number,
-        shard: pool.shard,
-        epoch,
-      });
+      if (sandbox.held === 0 && !sandbox.retiring && sandbox.invoker.usable) this.#retireSandbox(sandbox, epoch);
     }
+  }
+
+  #retireSandbox(sandbox: Sandbox, epoch: number): void {
+    sandbox.retiring = true;
+    for (const slot of sandbox.slots) slot.offered = false;
+    this.#commands.push({
+      kind: "destroy",
+      invokerBootId: sandbox.invoker.bootId,
+      sandbox: sandbox.number,
+      shard: sandbox.pool.shard,
+      epoch,
+    });
+  }
+
+  /**
+   * A revision that waits may start no sandbox because other revisions of its action use up the limit: one of theirs
+   * ends, unless their items have waited longer. To be repeated until there is room.
+   */
+  makeWay(revisionId: string): void {
+    const pool = this.#pools.get(revisionId);
+    const epoch = pool && this.#epochs.get(pool.shard);
+    if (!pool || epoch === undefined) return;
+    const since = waitingSinceMonoMs(pool);
+    let victim: Sandbox | undefined;
+    for (const other of this.#revisions.get(pool.actionKey) ?? []) {
+      if (other === pool) continue;
+      for (const sandbox of other.sandboxes) {
+        if (sandbox.retiring) return; // one at a time
+        if (!sandbox.invoker.usable || waitingSinceMonoMs(other) < since) continue;
+        if (!victim || sandbox.held < victim.held) victim = sandbox;
+      }
+    }
+    if (!victim) return;
+    for (const slot of victim.slots) if (slot.holder?.present && !slot.revoking) this.#revoke(slot, slot.holder);
+    this.#retireSandbox(victim, epoch);
+  }
+
+  #revoke(slot: Slot, holder: Dispatcher): void {
+    slot.revoking = true;
+    slot.sandbox.pool.revoking += 1;
+    this.#commands.push({ kind: "revoke", dispatcherBootId: holder.bootId, lease: leaseOf(slot) });
   }
 
   /** Orders that an invoker may not have got, to be said again after it reported its inventory. */
@@ -994,6 +1022,13 @@ function longestWaiting(pool: Pool): Dispatcher | undefined {
     }
   }
   return longest;
+}
+
+/** Infinity when nobody waits. */
+function waitingSinceMonoMs(pool: Pool): number {
+  let sinceMonoMs = Infinity;
+  for (const wish of pool.wishes.values()) sinceMonoMs = Math.min(sinceMonoMs, wish.sinceMonoMs);
+  return sinceMonoMs;
 }
 
 function leaseOf(slot: Slot): LeaseFields {
