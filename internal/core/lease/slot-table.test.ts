@@ -430,7 +430,7 @@ describe("old revisions", () => {
 
   it("wait while the items of the other revision have waited longer", () => {
     const { wish, apply, decide, table } = scene({ slots: 0 });
-    wish("b", 1, 50, "r0");
+    wish("b", 1, 20, "r0");
     wish("a", 2, 100);
     apply({ kind: "sandboxReady", bootId: "inv", ready: ready(1, 1) });
     decide();
