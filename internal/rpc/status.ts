@@ -5,37 +5,27 @@ import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Metadata, status as Code, type ServiceError } from "@grpc/grpc-js";
 import { toWeftError, WeftError, type ErrorKind, type FieldViolation } from "../base/errors.js";
 
-interface Row {
-  readonly code: Code;
-  readonly http: number;
-}
+const CODES = {
+  invalidArgument: Code.INVALID_ARGUMENT,
+  unauthenticated: Code.UNAUTHENTICATED,
+  permissionDenied: Code.PERMISSION_DENIED,
+  notFound: Code.NOT_FOUND,
+  alreadyExists: Code.ALREADY_EXISTS,
+  failedPrecondition: Code.FAILED_PRECONDITION,
+  conflict: Code.ABORTED,
+  throttled: Code.RESOURCE_EXHAUSTED,
+  noCapacity: Code.UNAVAILABLE,
+  unavailable: Code.UNAVAILABLE,
+  deadlineExceeded: Code.DEADLINE_EXCEEDED,
+  canceled: Code.CANCELLED,
+  internal: Code.INTERNAL,
+} as const satisfies Record<ErrorKind, Code>;
 
-const ROWS = {
-  invalidArgument: { code: Code.INVALID_ARGUMENT, http: 400 },
-  unauthenticated: { code: Code.UNAUTHENTICATED, http: 401 },
-  permissionDenied: { code: Code.PERMISSION_DENIED, http: 403 },
-  notFound: { code: Code.NOT_FOUND, http: 404 },
-  alreadyExists: { code: Code.ALREADY_EXISTS, http: 409 },
-  failedPrecondition: { code: Code.FAILED_PRECONDITION, http: 409 },
-  conflict: { code: Code.ABORTED, http: 409 },
-  throttled: { code: Code.RESOURCE_EXHAUSTED, http: 429 },
-  noCapacity: { code: Code.UNAVAILABLE, http: 503 },
-  unavailable: { code: Code.UNAVAILABLE, http: 503 },
-  deadlineExceeded: { code: Code.DEADLINE_EXCEEDED, http: 504 },
-  canceled: { code: Code.CANCELLED, http: 499 },
-  internal: { code: Code.INTERNAL, http: 500 },
-} as const satisfies Record<ErrorKind, Row>;
-
-export const ERROR_KINDS = Object.keys(ROWS) as readonly ErrorKind[];
-
-/** HTTP status of a kind, for faces that do not speak gRPC. */
-export function httpStatusOf(kind: ErrorKind): number {
-  return ROWS[kind].http;
-}
+export const ERROR_KINDS = Object.keys(CODES) as readonly ErrorKind[];
 
 /** gRPC code of a kind, as a number. */
 export function grpcCodeOf(kind: ErrorKind): number {
-  return ROWS[kind].code;
+  return CODES[kind];
 }
 
 const KIND_OF_CODE: Partial<Record<Code, ErrorKind>> = {
@@ -70,7 +60,7 @@ export function toStatus(thrown: unknown): WireStatus {
   const hidden = error.kind === "internal";
   // A lone surrogate cannot be sent: grpc-js would throw where nobody catches.
   const message = hidden ? INTERNAL_MESSAGE : Buffer.from(error.message).toString();
-  const { code } = ROWS[error.kind];
+  const code = CODES[error.kind];
   const metadata = new Metadata();
   metadata.set(KIND, error.kind);
   metadata.set(DETAILS, Buffer.from(encodeDetails(code, message, error)));
@@ -82,7 +72,7 @@ export function fromStatus(error: ServiceError): WeftError {
   const metadata = error.metadata as Metadata | undefined;
   const said = metadata?.get(KIND)[0];
   const kind =
-    typeof said === "string" && said in ROWS ? (said as ErrorKind) : (KIND_OF_CODE[error.code] ?? "internal");
+    typeof said === "string" && said in CODES ? (said as ErrorKind) : (KIND_OF_CODE[error.code] ?? "internal");
   const bytes = metadata?.get(DETAILS)[0];
   const details = bytes instanceof Buffer ? decodeDetails(bytes) : undefined;
   const reason = details?.reason ?? (neverLeft(error, said) ? NOT_CONNECTED : Code[error.code]);
