@@ -87,6 +87,34 @@ describe("the built-in HTTP face", () => {
     expect(seen).toEqual([]);
   });
 
+  it.each([
+    ["announced", false],
+    ["not announced", true],
+  ])("lets a client that reads nothing before it has sent all, %s, see the answer", async (_how, chunked) => {
+    const piece = Buffer.alloc(1024 * 1024);
+    const pieces = BODY_BYTES_MAX / piece.length + 4;
+    const framing = chunked ? "transfer-encoding: chunked" : `content-length: ${pieces * piece.length}`;
+    const socket = open().pause();
+    let broken: Error | undefined;
+    socket.on("error", (error) => (broken = error));
+    const write = (data: string | Buffer): Promise<void> =>
+      new Promise((resolve) => socket.write(data, () => resolve()));
+    await write(`POST /v1/x HTTP/1.1\r\nhost: x\r\n${framing}\r\n\r\n`);
+    for (let i = 0; i < pieces; i++) {
+      if (chunked) await write(`${piece.length.toString(16)}\r\n`);
+      await write(piece);
+      if (chunked) await write("\r\n");
+    }
+    if (chunked) await write("0\r\n\r\n");
+    let heard = "";
+    socket.setEncoding("utf8").on("data", (part: string) => (heard += part));
+    socket.resume();
+    await once(socket, "close");
+    expect(broken).toBeUndefined();
+    expect(heard).toMatch(/^HTTP\/1\.1 413 [^]*larger than allowed/);
+    expect(seen).toEqual([]);
+  });
+
   it("refuses bytes that are no HTTP and headers above the limit with JSON", async () => {
     expect(await talk("BREW /pot HTTP/1.1\r\n\r\n")).toMatch(/^HTTP\/1.1 400 [^]*{"code":"made","error":"[^"]+"}\n$/);
     const large = await talk(`GET / HTTP/1.1\r\nHost: a\r\nX-Large: ${"x".repeat(70_000)}\r\n\r\n`);

@@ -30,6 +30,12 @@ const IDLE_MS = 75_000;
 /** Longest time for the headers, and for a whole request, to arrive: Envoy's. What comes after is bounded by waits. */
 const HEADERS_MS = 60_000;
 const REQUEST_MS = 300_000;
+/**
+ * What still comes of a body that was refused is thrown away until it pauses for so long, or is so much: cut off while it
+ * sends, a client would see a broken connection instead of the answer.
+ */
+const LINGER_PAUSE_MS = 1_000;
+const LINGER_BYTES_MAX = 256 * 1024 * 1024;
 /** Bodies held at once, in all requests: beyond it, new ones are told to come back. */
 const BUFFERED_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -126,7 +132,12 @@ export class HttpFace {
     }
     // A body that was not read to its end leaves the connection in the middle of it.
     if (read.kind === "refused" || this.#closing) response.setHeader("Connection", "close");
-    send(response, answer);
+    if (read.kind === "refused") {
+      start(response, answer);
+      response.write(answer.body);
+      await this.#linger(request, response);
+      response.end();
+    } else send(response, answer);
     metrics.observe("builtin", surface, answer.status, clock.monoMs() - startedMs);
   }
 
@@ -150,7 +161,8 @@ export class HttpFace {
     const chunks: Buffer[] = [];
     let held = 0;
     try {
-      for await (const chunk of request as AsyncIterable<Buffer>) {
+      // Left early, it must not take the connection with it.
+      for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         held += chunk.length;
         this.#hold(chunk.length);
         if (held > BODY_BYTES_MAX) return { kind: "refused", status: 413, message: TOO_LARGE, held };
@@ -162,6 +174,37 @@ export class HttpFace {
       throw thrown;
     }
     return { kind: "read", body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), held };
+  }
+
+  /** Resolves when the client has no reason any more to miss the answer. */
+  #linger(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    return new Promise((resolve) => {
+      let thrownAway = 0;
+      let cancel = (): void => {};
+      const wait = (): void => {
+        cancel();
+        cancel = this.deps.clock.after(LINGER_PAUSE_MS, done);
+      };
+      const done = (): void => {
+        cancel();
+        request.off("data", onData).off("end", done);
+        response.off("close", done);
+        resolve();
+      };
+      const onData = (chunk: Buffer): void => {
+        thrownAway += chunk.length;
+        if (thrownAway > LINGER_BYTES_MAX) done();
+        else wait();
+      };
+      if (request.complete || response.destroyed) {
+        resolve();
+        return;
+      }
+      request.on("data", onData).once("end", done);
+      response.once("close", done);
+      wait();
+      request.resume();
+    });
   }
 
   #hold(bytes: number): void {
@@ -214,12 +257,22 @@ function headersOf(request: IncomingMessage): Record<string, string> {
 }
 
 function send(response: ServerResponse, answer: RestResponse): void {
-  // These have no body, by definition.
-  const bodiless = answer.status === 204 || answer.status === 304;
+  start(response, answer);
+  if (hasBody(answer)) response.end(answer.body);
+  else response.end();
+}
+
+/** Status and headers. */
+function start(response: ServerResponse, answer: RestResponse): void {
   for (const [name, value] of answer.headers) response.appendHeader(name, value);
-  if (answer.contentType !== "" && !bodiless) response.setHeader("Content-Type", answer.contentType);
-  if (!bodiless) response.setHeader("Content-Length", answer.body.length);
+  if (hasBody(answer)) {
+    if (answer.contentType !== "") response.setHeader("Content-Type", answer.contentType);
+    response.setHeader("Content-Length", answer.body.length);
+  }
   response.statusCode = answer.status;
-  if (bodiless) response.end();
-  else response.end(answer.body);
+}
+
+/** These have none, by definition. */
+function hasBody({ status }: RestResponse): boolean {
+  return status !== 204 && status !== 304;
 }
