@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import { shardOf, type Coordination, type Membership } from "../../internal/core/coordination/coordination.js";
 import { SandboxState } from "../../internal/gen/weft/link/v1/fleet.pb.js";
-import { leaseLink } from "../../internal/rpc/link-methods.js";
+import { fleetLink, leaseLink } from "../../internal/rpc/link-methods.js";
 import { anAsk, FabricWorld, type CallHistory, type WorldOptions } from "./fabric-world.js";
 
 const worlds: FabricWorld[] = [];
@@ -256,6 +256,51 @@ describe("an action's new revision", () => {
     await world.run(600);
     expect(call.results).toEqual(["done"]);
     expect([...world.invokers.values()].flatMap((invoker) => invoker.revisions())).toEqual(["hello@2"]);
+  });
+});
+
+describe("an invoker that was cut off", () => {
+  it("cannot bring back, by a late report, a sandbox that ended meanwhile", async () => {
+    const world = await aWorld({ invokers: 0 });
+    await world.store
+      .connection()
+      .join({ role: "invoker", id: "i9", bootId: "i9", address: "i9:1", zone: "", wireVersion: 1 }, 60_000);
+    const view = {
+      sandbox: 1,
+      state: SandboxState.WARM,
+      actionKey: "guest/hello",
+      revisionId: "hello@1",
+      kind: "nodejs:20",
+      memoryMb: 256,
+      concurrency: 1,
+      running: 0,
+      holders: [],
+      idleMs: 0,
+    };
+    const connect = (sandboxes: (typeof view)[]) => {
+      const link = world.network.of("i9").dial("s1:1", fleetLink);
+      const register = {
+        invokerId: "i9",
+        bootId: "i9",
+        address: "i9:1",
+        memoryMb: 1_024,
+        kinds: ["nodejs:20"],
+        driver: "sim",
+        zone: "",
+        wireVersion: 1,
+      };
+      link.send({ item: { $case: "register", value: register } });
+      link.send({ item: { $case: "inventory", value: { sandboxes, highestEpoch: 0 } } });
+      return link;
+    };
+    const slots = (): number | undefined => world.schedulers.get("s1")?.scheduler.audit().slots;
+    connect([view]).close();
+    await world.run(50);
+    expect(slots()).toBe(1);
+    const link = connect([]);
+    link.send({ item: { $case: "sandbox", value: { order: 0, view, end: 0, message: "", phases: undefined } } });
+    await world.run(50);
+    expect(slots()).toBe(0);
   });
 });
 

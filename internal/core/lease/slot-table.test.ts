@@ -405,7 +405,8 @@ describe("old revisions", () => {
   it("end, once nobody holds or wants them and a newer one is asked for", () => {
     const { wish, giveBack } = scene({ slots: 1 });
     const lease = one(granted(wish("a", 1)));
-    expect(destroys(wish("a", 1, 0, "r2"))).toEqual([]);
+    const asked = wish("a", 1, 0, "r2");
+    expect([revoked(asked), destroys(asked)]).toEqual([["a 1/0"], []]); // whoever still holds some is asked for them
     expect(destroys(giveBack("a", [lease]))).toEqual([
       { kind: "destroy", invokerBootId: "inv", sandbox: 1, shard: SHARD, epoch: EPOCH },
     ]);
