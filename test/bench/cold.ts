@@ -69,6 +69,8 @@ async function bareStart(docker: Docker): Promise<number> {
         Memory: MEMORY_MB * 1024 * 1024,
         MemorySwap: MEMORY_MB * 1024 * 1024,
         PidsLimit: 256,
+        // Shares by memory, as Weft gives them: beside other load, a smaller share starts later.
+        CpuShares: MEMORY_MB * 4,
       },
     });
     await container.start();

@@ -95,14 +95,24 @@ async function streamCapacity(context: BenchContext, inFlight: number): Promise<
 
 async function capacity(context: BenchContext, order: LoadOrder, inFlight: number): Promise<RowResult> {
   const pairs: Pair[] = [];
-  const cpuUs: number[] = [];
+  const costs: ReadonlyMap<string, number>[] = [];
   for (let i = 0; i < context.pairs; i++) {
     const reference = await context.client.run({ ...echoOrder(context), loop: { kind: "closed", inFlight } });
-    const { report, serverCpuUs } = await accounted(context, order);
+    const { report, cpuUs } = await accounted(context, order);
     pairs.push({ reference: reference.perSecond, measured: report.perSecond });
-    cpuUs.push(serverCpuUs);
+    costs.push(new Map([...cpuUs, ["client", report.clientCpuUs]]));
   }
-  return { ...ratioOf(pairs), unit: "calls/s", notes: [`Weft CPU ${median(cpuUs).toFixed(0)} \u00b5s per call`] };
+  const each = [...(costs[0]?.keys() ?? [])].map((name) => ({
+    name,
+    us: median(costs.map((cost) => cost.get(name) ?? 0)),
+  }));
+  const all = each.filter(({ name }) => name !== "client").reduce((sum, { us }) => sum + us, 0);
+  const list = each.filter(({ us }) => us >= 0.5).map(({ name, us }) => `${name} ${us.toFixed(1)}`);
+  return {
+    ...ratioOf(pairs),
+    unit: "calls/s",
+    notes: [`CPU \u00b5s per call: ${all.toFixed(0)} (${list.join(", ")})`],
+  };
 }
 
 async function hopLatency(context: BenchContext): Promise<RowResult> {
@@ -140,22 +150,24 @@ async function openLoopTail(context: BenchContext): Promise<RowResult> {
   return { ...ratioOf(pairs), unit: "ms", notes: [`${perSecond} calls/s on both sides`] };
 }
 
-/** Runs an order and says what it cost all of Weft: roles and sandboxes, the client left out. */
+/** Runs an order and says what it cost each process of Weft, sandboxes and the database. */
 async function accounted(
   context: BenchContext,
   order: LoadOrder,
-): Promise<{ readonly report: LoadReport; readonly serverCpuUs: number }> {
+): Promise<{ readonly report: LoadReport; readonly cpuUs: ReadonlyMap<string, number> }> {
   // Sandboxes that are there after a warm-up are those that serve.
   await context.client.run({ ...order, warmupMs: 0, measureMs: 300 });
-  const pids = [
-    ...context.fabric.processes().map((one) => one.pid),
-    ...pidsWith("/runtime/server."),
-    ...pidsWith("runtimes/nodejs/server."),
-  ];
-  const unique = [...new Set(pids)];
-  const from = cpuMs(unique);
+  const groups = new Map<string, readonly number[]>([
+    ...context.fabric.processes().map((one) => [one.name, [one.pid]] as const),
+    ["sandboxes", pidsWith("/runtime/server.")],
+    ["postgres", pidsWith("postgres: ")],
+  ]);
+  const from = new Map([...groups].map(([name, pids]) => [name, cpuMs(pids)]));
   const report = await context.client.run({ ...order, warmupMs: 0 });
-  return { report, serverCpuUs: ((cpuMs(unique) - from) * 1_000) / report.calls };
+  const cpuUs = new Map(
+    [...groups].map(([name, pids]) => [name, ((cpuMs(pids) - (from.get(name) ?? 0)) * 1_000) / report.calls]),
+  );
+  return { report, cpuUs };
 }
 
 function echoOrder(context: BenchContext): LoadOrder {

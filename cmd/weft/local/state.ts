@@ -16,7 +16,8 @@ export interface LocalState {
 
 /** Opens the state in `dir`, making what is missing. What is there is kept: credentials survive restarts. */
 export function openState(dir: string): LocalState {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  // Others may pass through to the embedded Postgres, which runs as another user when root starts it; no file is theirs to read.
+  mkdirSync(dir, { recursive: true, mode: 0o711 });
   const auth = valueIn(wskpropsPath(dir), "AUTH") ?? newAuth();
   const keyPath = join(dir, "cluster.key");
   const clusterKey = existsSync(keyPath) ? readFileSync(keyPath, "utf8").trim() : "";
