@@ -46,6 +46,11 @@ const EWMA_WEIGHT = 0.1;
 const IDLE_MEAN = 0.05;
 /** Free slots are kept for this much more than the usual number in flight, plus one (architecture, slot leases). */
 const HEADROOM = 1.15;
+/**
+ * Weight of the newest peak when it falls, per tick of 20 ms: halves in 1.4 s. Load that comes in bursts keeps its slots
+ * between them; who needs them meanwhile is served by contention, not by thrift.
+ */
+const FALL_WEIGHT = 0.01;
 
 export class ActionQueue<S extends Slot, W extends Waiting> {
   readonly #free: S[] = [];
@@ -174,7 +179,7 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
   tick(nowMonoMs: number): { readonly surplus: S[]; readonly expired: W[] } {
     // Up at once, down slowly: a slot that is given back too early costs two messages and a wait.
     const peak = this.#inFlightPeak;
-    this.#inFlightMean = peak > this.#inFlightMean ? peak : this.#inFlightMean + 0.2 * (peak - this.#inFlightMean);
+    this.#inFlightMean = peak > this.#inFlightMean ? peak : this.#inFlightMean + FALL_WEIGHT * (peak - this.#inFlightMean);
     if (this.#inFlightMean < IDLE_MEAN) this.#inFlightMean = 0;
     this.#inFlightPeak = this.#inFlight;
     const windowMs = nowMonoMs - this.#arrivalsSinceMonoMs;
