@@ -7,6 +7,8 @@ import type { RpcServer } from "../rpc/server.js";
 
 /** Links between roles, runtimes and the tunnel for Envoy are nobody's business. */
 const PRIVATE = /^weft\.(link|runtime|rest)\./;
+/** No rpc names it, but every error carries what is in it: clients look it up to show details. */
+const ERROR_DETAILS = "google/rpc/error_details.proto";
 /** From google.rpc.Code. */
 const NOT_FOUND = 5;
 const UNIMPLEMENTED = 12;
@@ -48,6 +50,7 @@ export class Reflection {
       services.push(...shown);
       if (shown.length > 0) show(file);
     }
+    show(all.get(ERROR_DETAILS));
     this.services = services.sort();
   }
 
