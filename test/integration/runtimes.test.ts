@@ -423,6 +423,22 @@ inEach("as a whole", (kind) => {
     expect((await peer.run({ text })).result).toEqual({ params: { text } });
   });
 
+  it("takes as many bytes for a result as its caller took for the arguments, and can say half a surrogate", async () => {
+    const peer = await loaded(
+      kind,
+      of({
+        "nodejs:20": `function main(params) { return params; }`,
+        "python:3.11": `def main(params):\n  return params`,
+      }),
+    );
+    for (const json of ['{"a":[1,"ü🌍",{"b":null}]}', '{"half":"\\ud800"}', '{"half":"ü\\udc00"}']) {
+      const { outcome, json: said } = await peer.run(Buffer.from(json));
+      expect(outcome).toBe("success");
+      expect(JSON.parse(said)).toEqual(JSON.parse(json));
+      if (!json.includes("\\u")) expect(said).toBe(json);
+    }
+  });
+
   it("tells of a result that no message can hold", async () => {
     const peer = await loaded(
       kind,
