@@ -10,9 +10,9 @@ import { readDescriptors, readManifest, readVersion } from "./files.js";
 import type { GatewaySettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
-const CLOSE_GRACE_MS = 2_000;
+const CLOSE_GRACE_MS = 1_500;
 /** Calls in flight when a gateway stops are waited for this long. */
-const DRAIN_GRACE_MS = 6_000;
+const DRAIN_GRACE_MS = 5_000;
 
 export interface GatewayAddresses {
   readonly grpc: string;
