@@ -24,8 +24,9 @@ export const status: Verb = async (cli) => {
   if (people) {
     const sandboxes = state.invokers.reduce((sum, invoker) => sum + invoker.sandboxes.length, 0);
     screen.print(
-      `weft ${state.version}  ${state.members.length} processes, ${state.invokers.length} invokers, ` +
-        `${sandboxes} sandboxes, ${state.queued} durable requests not finished`,
+      `weft ${state.version}  ${counted(state.members.length, "process", "processes")}, ` +
+        `${counted(state.invokers.length, "invoker")}, ${counted(sandboxes, "sandbox", "sandboxes")}, ` +
+        `${counted(state.queued, "durable request")} not finished`,
     );
     screen.print(dim(`gRPC ${cli.connection.grpc}  REST ${cli.connection.rest}`));
   }
@@ -90,4 +91,8 @@ function statusJson(state: ClusterStatus, { grpc, rest }: { readonly grpc: strin
       })),
     })),
   };
+}
+
+function counted(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
 }
