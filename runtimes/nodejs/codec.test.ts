@@ -9,10 +9,12 @@ import {
   encodeHello,
   encodeInitResult,
   encodeLogs,
-  encodeRunResult,
   STDERR,
   STDOUT,
+  runResultBytesMax,
   SUCCESS,
+  writeRunResult,
+  type RunOutcome as SaidOutcome,
 } from "./codec.js";
 
 describe("the codec of the nodejs runtime", () => {
@@ -33,7 +35,7 @@ describe("the codec of the nodejs runtime", () => {
       [300, '{"a":"ü🌍"}', 50_000_000],
       [2 ** 31, `{"a":"${"x".repeat(300_000)}"}`, 2 ** 40],
     ] as const) {
-      expect(encodeRunResult(call, APPLICATION_ERROR, text, true, memoryBytes).toString("hex")).toBe(
+      expect(runResult(call, APPLICATION_ERROR, text, true, memoryBytes)).toBe(
         of({
           $case: "runResult",
           value: {
@@ -46,7 +48,7 @@ describe("the codec of the nodejs runtime", () => {
         }),
       );
     }
-    expect(encodeRunResult(0, SUCCESS, "[]", false, 0).toString("hex")).toBe(
+    expect(runResult(0, SUCCESS, "[]", false, 0)).toBe(
       of({
         $case: "runResult",
         value: {
@@ -108,8 +110,14 @@ describe("the codec of the nodejs runtime", () => {
       traceparent: "00-…",
     };
     const { paramsJson, traceparent: _, ...same } = run;
-    expect(decodeToSandbox(encoded({ $case: "run", value: run }))).toMatchObject({
-      run: { ...same, params: paramsJson },
+    const framed = Buffer.concat([Buffer.alloc(7), encoded({ $case: "run", value: run }), Buffer.alloc(3)]);
+    expect(decodeToSandbox(framed, 7, framed.length - 3)).toMatchObject({
+      run: { ...same, params: paramsJson.toString() },
+    });
+    // Texts that mostly stay are not taken for those of the run before.
+    const other = { ...run, namespace: "gÄst", actionName: "/gast/hello", actionVersion: "0.0.10" };
+    expect(decodeToSandbox(encoded({ $case: "run", value: other }))).toMatchObject({
+      run: { namespace: "gÄst", actionName: "/gast/hello", actionVersion: "0.0.10" },
     });
     const cancel = { call: 1, reason: "too late" };
     // Four fields of numbers unknown: a varint, eight bytes, a chunk, four bytes.
@@ -127,4 +135,13 @@ describe("the codec of the nodejs runtime", () => {
 
 function encoded(message: ToSandbox["message"]): Buffer {
   return Buffer.from(ToSandbox.encode({ message }).finish());
+}
+
+/** The message without its frame, whose length is checked. */
+function runResult(call: number, outcome: SaidOutcome, json: string, truncated: boolean, memoryBytes: number): string {
+  const from = 3;
+  const out = Buffer.alloc(from + runResultBytesMax(json.length));
+  const end = writeRunResult(out, from, call, outcome, json, truncated, memoryBytes);
+  expect(out.readUInt32BE(from)).toBe(end - from - 4);
+  return out.subarray(from + 4, end).toString("hex");
 }

@@ -13,7 +13,8 @@ export interface Init {
 
 export interface Run {
   readonly call: number;
-  readonly params: Buffer;
+  /** JSON text; "" when there are none. */
+  readonly params: string;
   readonly activationId: string;
   readonly namespace: string;
   readonly actionName: string;
@@ -51,11 +52,14 @@ export interface LogLine {
 }
 
 class Reader {
-  #at = 0;
-  constructor(private readonly bytes: Buffer) {}
+  constructor(
+    private readonly bytes: Buffer,
+    private at: number,
+    private readonly end: number,
+  ) {}
 
   get done(): boolean {
-    return this.#at >= this.bytes.length;
+    return this.at >= this.end;
   }
 
   /** A varint below 2^53. */
@@ -63,8 +67,8 @@ class Reader {
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 10; i++) {
-      const byte = this.bytes[this.#at++];
-      if (byte === undefined) throw new Error("message ends inside a number");
+      if (this.at >= this.end) throw new Error("message ends inside a number");
+      const byte = this.bytes[this.at++] as number;
       value += (byte & 127) * scale;
       if (byte < 128) return value;
       scale *= 128;
@@ -72,44 +76,99 @@ class Reader {
     throw new Error("number too long");
   }
 
-  chunk(): Buffer {
+  /** Goes behind a chunk. @returns where it began */
+  #pass(): number {
     const length = this.varint();
-    if (this.#at + length > this.bytes.length) throw new Error("message ends inside a field");
-    this.#at += length;
-    return this.bytes.subarray(this.#at - length, this.#at);
+    const from = this.at;
+    if (from + length > this.end) throw new Error("message ends inside a field");
+    this.at = from + length;
+    return from;
+  }
+
+  chunk(): Buffer {
+    const from = this.#pass();
+    return this.bytes.subarray(from, this.at);
+  }
+
+  text(): string {
+    const from = this.#pass();
+    return this.bytes.toString("utf8", from, this.at);
+  }
+
+  ascii(): string {
+    const from = this.#pass();
+    return this.bytes.toString("latin1", from, this.at);
+  }
+
+  /** A text that mostly is the same as the last time: a string is made only when it is not. */
+  known(memory: KnownText): string {
+    const from = this.#pass();
+    return memory.of(this.bytes, from, this.at);
+  }
+
+  message(): Reader {
+    const from = this.#pass();
+    return new Reader(this.bytes, from, this.at);
   }
 
   skip(wireType: number): void {
     if (wireType === 0) this.varint();
-    else if (wireType === 1) this.#at += 8;
-    else if (wireType === 2) this.chunk();
-    else if (wireType === 5) this.#at += 4;
+    else if (wireType === 1) this.at += 8;
+    else if (wireType === 2) this.#pass();
+    else if (wireType === 5) this.at += 4;
     else throw new Error(`unknown wire type ${wireType}`);
   }
 }
 
+/** The last text of a field. */
+class KnownText {
+  #bytes = Buffer.alloc(0);
+  #text = "";
+
+  of(bytes: Buffer, from: number, to: number): string {
+    const last = this.#bytes;
+    let same = last.length === to - from;
+    for (let i = 0; same && i < last.length; i++) same = last[i] === bytes[from + i];
+    if (!same) {
+      this.#bytes = Buffer.from(bytes.subarray(from, to));
+      this.#text = this.#bytes.toString();
+    }
+    return this.#text;
+  }
+}
+
 /** Calls `field` for each field; false means it was not read and is skipped. */
-function eachField(bytes: Buffer, field: (number: number, reader: Reader) => boolean): void {
-  const reader = new Reader(bytes);
+function eachField(reader: Reader, field: (number: number, reader: Reader) => boolean): void {
   while (!reader.done) {
     const tag = reader.varint();
     if (!field(tag >>> 3, reader)) reader.skip(tag & 7);
   }
 }
 
-export function decodeToSandbox(bytes: Buffer): ToSandbox | undefined {
+/** The message in a part of `bytes`; nothing of it is a view. */
+export function decodeToSandbox(bytes: Buffer, from = 0, to = bytes.length): ToSandbox | undefined {
   let message: ToSandbox | undefined;
-  eachField(bytes, (number, reader) => {
-    if (number === 1) message = { kind: "init", init: decodeInit(reader.chunk()) };
-    else if (number === 2) message = { kind: "run", run: decodeRun(reader.chunk()) };
-    else if (number === 3) message = { kind: "cancel", cancel: decodeCancel(reader.chunk()) };
-    else return false;
-    return true;
-  });
+  const reader = new Reader(bytes, from, to);
+  while (!reader.done) {
+    const tag = reader.varint();
+    switch (tag >>> 3) {
+      case 1:
+        message = { kind: "init", init: decodeInit(reader.message()) };
+        break;
+      case 2:
+        message = { kind: "run", run: decodeRun(reader.message()) };
+        break;
+      case 3:
+        message = { kind: "cancel", cancel: decodeCancel(reader.message()) };
+        break;
+      default:
+        reader.skip(tag & 7);
+    }
+  }
   return message;
 }
 
-function decodeInit(bytes: Buffer): Init {
+function decodeInit(reader: Reader): Init {
   const init = {
     actionName: "",
     main: "",
@@ -119,17 +178,17 @@ function decodeInit(bytes: Buffer): Init {
     concurrency: 1,
     logLimitBytes: 0,
   };
-  eachField(bytes, (number, reader) => {
-    if (number === 1) init.actionName = reader.chunk().toString();
-    else if (number === 2) init.main = reader.chunk().toString();
+  eachField(reader, (number, reader) => {
+    if (number === 1) init.actionName = reader.text();
+    else if (number === 2) init.main = reader.text();
     else if (number === 3) init.code = Buffer.from(reader.chunk());
     else if (number === 4) init.binary = reader.varint() !== 0;
     else if (number === 5) {
       let key = "";
       let value = "";
-      eachField(reader.chunk(), (part, entry) => {
-        if (part === 1) key = entry.chunk().toString();
-        else if (part === 2) value = entry.chunk().toString();
+      eachField(reader.message(), (part, entry) => {
+        if (part === 1) key = entry.text();
+        else if (part === 2) value = entry.text();
         else return false;
         return true;
       });
@@ -142,43 +201,83 @@ function decodeInit(bytes: Buffer): Init {
   return init;
 }
 
-function decodeRun(bytes: Buffer): Run {
-  const run = {
-    call: 0,
-    params: Buffer.alloc(0) as Buffer,
-    activationId: "",
-    namespace: "",
-    actionName: "",
-    actionVersion: "",
-    transactionId: "",
-    remainingMs: 0,
-    deadlineWallMs: 0,
-    apiKey: "",
-    traceparent: "",
+const namespaces = new KnownText();
+const actionNames = new KnownText();
+const actionVersions = new KnownText();
+
+/** Flat, without a callback per field: it is read once per activation. */
+function decodeRun(reader: Reader): Run {
+  let call = 0;
+  let params = "";
+  let activationId = "";
+  let namespace = "";
+  let actionName = "";
+  let actionVersion = "";
+  let transactionId = "";
+  let remainingMs = 0;
+  let deadlineWallMs = 0;
+  let apiKey = "";
+  let traceparent = "";
+  while (!reader.done) {
+    const tag = reader.varint();
+    switch (tag >>> 3) {
+      case 1:
+        call = reader.varint();
+        break;
+      case 2:
+        params = reader.text();
+        break;
+      case 3:
+        activationId = reader.ascii();
+        break;
+      case 4:
+        namespace = reader.known(namespaces);
+        break;
+      case 5:
+        actionName = reader.known(actionNames);
+        break;
+      case 6:
+        actionVersion = reader.known(actionVersions);
+        break;
+      case 7:
+        transactionId = reader.text();
+        break;
+      case 8:
+        remainingMs = reader.varint();
+        break;
+      case 9:
+        deadlineWallMs = reader.varint();
+        break;
+      case 10:
+        apiKey = reader.text();
+        break;
+      case 11:
+        traceparent = reader.ascii();
+        break;
+      default:
+        reader.skip(tag & 7);
+    }
+  }
+  return {
+    call,
+    params,
+    activationId,
+    namespace,
+    actionName,
+    actionVersion,
+    transactionId,
+    remainingMs,
+    deadlineWallMs,
+    apiKey,
+    traceparent,
   };
-  eachField(bytes, (number, reader) => {
-    if (number === 1) run.call = reader.varint();
-    else if (number === 2) run.params = reader.chunk();
-    else if (number === 3) run.activationId = reader.chunk().toString("latin1");
-    else if (number === 4) run.namespace = reader.chunk().toString();
-    else if (number === 5) run.actionName = reader.chunk().toString();
-    else if (number === 6) run.actionVersion = reader.chunk().toString("latin1");
-    else if (number === 7) run.transactionId = reader.chunk().toString();
-    else if (number === 8) run.remainingMs = reader.varint();
-    else if (number === 9) run.deadlineWallMs = reader.varint();
-    else if (number === 10) run.apiKey = reader.chunk().toString();
-    else if (number === 11) run.traceparent = reader.chunk().toString("latin1");
-    else return false;
-    return true;
-  });
-  return run;
 }
 
-function decodeCancel(bytes: Buffer): Cancel {
+function decodeCancel(reader: Reader): Cancel {
   const cancel = { call: 0, reason: "" };
-  eachField(bytes, (number, reader) => {
+  eachField(reader, (number, reader) => {
     if (number === 1) cancel.call = reader.varint();
-    else if (number === 2) cancel.reason = reader.chunk().toString();
+    else if (number === 2) cancel.reason = reader.text();
     else return false;
     return true;
   });
@@ -211,44 +310,88 @@ export function encodeInitResult(ok: boolean, errorJson: string): Buffer {
   return chunkField(2, Buffer.concat([numberField(1, ok ? 1 : 0), textField(2, errorJson)]));
 }
 
-/** Written without intermediate buffers: it is sent once per activation. */
-export function encodeRunResult(
+/** What a run result takes at most, its frame's length included, when its JSON has so many characters. */
+export function runResultBytesMax(jsonChars: number): number {
+  return jsonChars * 3 + 64;
+}
+
+/**
+ * Writes a framed run result where there is room for it, without anything in between: it is said once per activation.
+ * @returns where it ends
+ */
+export function writeRunResult(
+  out: Buffer,
+  from: number,
   call: number,
   outcome: RunOutcome,
   resultJson: string,
   logsTruncated: boolean,
   memoryBytes: number,
-): Buffer {
-  const resultBytes = Buffer.byteLength(resultJson);
-  const out = Buffer.allocUnsafe(resultBytes + 64);
-  // The body first, behind room for the outer tag and length.
-  const bodyAt = 6;
-  let at = bodyAt;
-  const number = (field: number, value: number): void => {
-    if (value === 0) return;
-    out[at++] = field << 3;
-    let rest = value;
-    while (rest > 127) {
-      out[at++] = (rest % 128) | 128;
-      rest = Math.floor(rest / 128);
-    }
-    out[at++] = rest;
-  };
-  number(1, call);
-  number(2, outcome);
+): number {
+  // Mostly each character is a byte; when not, it is written once more behind the right lengths.
+  const end = writeWithBytes(out, from, call, outcome, resultJson, resultJson.length, logsTruncated, memoryBytes);
+  if (end !== undefined) return end;
+  const bytes = Buffer.byteLength(resultJson);
+  return writeWithBytes(out, from, call, outcome, resultJson, bytes, logsTruncated, memoryBytes) ?? from;
+}
+
+/** @returns undefined when the JSON has another number of bytes */
+function writeWithBytes(
+  out: Buffer,
+  from: number,
+  call: number,
+  outcome: RunOutcome,
+  resultJson: string,
+  resultBytes: number,
+  logsTruncated: boolean,
+  memoryBytes: number,
+): number | undefined {
+  const body =
+    (call === 0 ? 0 : 1 + varintBytes(call)) +
+    (1 + 1) +
+    (1 + varintBytes(resultBytes) + resultBytes) +
+    (logsTruncated ? 2 : 0) +
+    (memoryBytes === 0 ? 0 : 1 + varintBytes(memoryBytes));
+  let at = out.writeUInt32BE(1 + varintBytes(body) + body, from);
   out[at++] = (3 << 3) | 2;
-  let rest = resultBytes;
+  at = writeVarint(out, at, body);
+  if (call !== 0) {
+    out[at++] = 1 << 3;
+    at = writeVarint(out, at, call);
+  }
+  out[at++] = 2 << 3;
+  out[at++] = outcome;
+  out[at++] = (3 << 3) | 2;
+  at = writeVarint(out, at, resultBytes);
+  const written = out.write(resultJson, at);
+  if (written !== resultBytes) return undefined;
+  at += written;
+  if (logsTruncated) {
+    out[at++] = 4 << 3;
+    out[at++] = 1;
+  }
+  if (memoryBytes !== 0) {
+    out[at++] = 5 << 3;
+    at = writeVarint(out, at, memoryBytes);
+  }
+  return at;
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) bytes += 1;
+  return bytes;
+}
+
+function writeVarint(out: Buffer, from: number, value: number): number {
+  let at = from;
+  let rest = value;
   while (rest > 127) {
-    out[at++] = (rest & 127) | 128;
-    rest >>>= 7;
+    out[at++] = (rest % 128) | 128;
+    rest = Math.floor(rest / 128);
   }
   out[at++] = rest;
-  at += out.write(resultJson, at);
-  number(4, logsTruncated ? 1 : 0);
-  number(5, memoryBytes);
-  const head = Buffer.concat([varint((3 << 3) | 2), varint(at - bodyAt)]);
-  head.copy(out, bodyAt - head.length);
-  return out.subarray(bodyAt - head.length, at);
+  return at;
 }
 
 export function encodeLogs(call: number, lines: readonly LogLine[]): Buffer {

@@ -12,10 +12,12 @@ import {
   encodeHello,
   encodeInitResult,
   encodeLogs,
-  encodeRunResult,
+  runResultBytesMax,
   STDERR,
   STDOUT,
   SUCCESS,
+  writeRunResult,
+  type Cancel,
   type Init,
   type LogLine,
   type LogStream,
@@ -36,13 +38,20 @@ const RESULT_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024;
 const EXCERPT_CHARS = 1024;
 /** Output between runs that is passed on, until the next run. */
 const BETWEEN_BYTES_MAX = 64 * 1024;
-/** The memory of the process is looked at once in so many runs: reading it costs a system call. */
-const MEMORY_EVERY_RUNS = 64;
+/** The memory of the process is looked at no more often: it costs as much as ten runs. */
+const MEMORY_EVERY_MS = 1_000;
+/** Results that are gathered; a larger one is sent by itself. */
+const GATHER_BYTES = 64 * 1024;
+/** Results that wait so long are sent before the next run begins, whose code may keep the thread. */
+const GATHER_MS = 1;
 
 interface Running {
   readonly call: number;
-  readonly abort: AbortController;
-  readonly partial: { [STDOUT]: string; [STDERR]: string };
+  /** Made when its signal is asked for: most code never does. */
+  abort: AbortController | undefined;
+  canceled: Error | undefined;
+  partialOut: string;
+  partialErr: string;
   logBytes: number;
   truncated: boolean;
   settled: boolean;
@@ -68,8 +77,9 @@ let main: Main | undefined;
 let initStarted = false;
 let concurrency = 1;
 let logLimitBytes = 0;
-let runCount = 0;
 let memoryBytes = 0;
+let memoryAtMs = -Infinity;
+let memoryIsDue = false;
 
 /** What loads code is itself loaded while nobody waits: after hello. */
 let loader: Promise<typeof import("./load.js")> | undefined;
@@ -80,13 +90,13 @@ socket.on("connect", () => {
 });
 socket.on("error", () => process.exit(1));
 socket.on("close", () => process.exit(0));
-readFrames((frame) => {
-  const message = decodeToSandbox(frame);
+readFrames((bytes, from, to) => {
+  const message = decodeToSandbox(bytes, from, to);
   if (message === undefined)
     process.exit(3); // a message of a newer protocol: doing part of it would be worse
   else if (message.kind === "run") run(message.run);
   else if (message.kind === "init") void initialise(message.init);
-  else runs.get(message.cancel.call)?.abort.abort(new Error(message.cancel.reason));
+  else cancel(message.cancel);
 });
 
 captureOutput();
@@ -95,6 +105,7 @@ process.on("uncaughtException", (error) => crash(error));
 process.on("exit", () => {
   for (const running of runs.values()) endPartial(running);
   if (only !== undefined) endPartial(only);
+  flush();
 });
 
 async function initialise(init: Init): Promise<void> {
@@ -128,7 +139,7 @@ function run(request: Run): void {
   between.logBytes = 0;
   between.truncated = false;
   if (main === undefined) {
-    send(encodeRunResult(request.call, DEVELOPER_ERROR, errorJson("The action has not been initialized."), false, 0));
+    answer(request.call, DEVELOPER_ERROR, errorJson("The action has not been initialized."), false, 0);
     return;
   }
   runs.set(request.call, running);
@@ -143,16 +154,24 @@ function run(request: Run): void {
 
 function start(running: Running, request: Run): void {
   const startedMs = performance.now();
+  if (gathered > 0 && startedMs - gatheredSinceMs >= GATHER_MS) flush();
+  if (startedMs - memoryAtMs >= MEMORY_EVERY_MS) {
+    memoryAtMs = startedMs;
+    memoryIsDue = true;
+  }
+  lastStartMs = startedMs;
   const context = {
     activationId: request.activationId,
     deadlineWallMs: request.deadlineWallMs,
     traceparent: request.traceparent,
-    signal: running.abort.signal,
+    get signal(): AbortSignal {
+      return signalOf(running);
+    },
     remainingMs: () => Math.max(0, request.remainingMs - (performance.now() - startedMs)),
   };
   let returned: unknown;
   try {
-    returned = main?.(JSON.parse(request.params.length === 0 ? "{}" : request.params.toString()), context);
+    returned = main?.(request.params === "" ? {} : JSON.parse(request.params), context);
   } catch (thrown) {
     fail(running, thrown);
     return;
@@ -167,6 +186,21 @@ function start(running: Running, request: Run): void {
   } else {
     succeed(running, returned);
   }
+}
+
+function cancel({ call, reason }: Cancel): void {
+  const running = runs.get(call);
+  if (running === undefined || running.canceled !== undefined) return;
+  running.canceled = new Error(reason);
+  running.abort?.abort(running.canceled);
+}
+
+function signalOf(running: Running): AbortSignal {
+  if (running.abort === undefined) {
+    running.abort = new AbortController();
+    if (running.canceled !== undefined) running.abort.abort(running.canceled);
+  }
+  return running.abort.signal;
 }
 
 function succeed(running: Running, value: unknown): void {
@@ -230,23 +264,28 @@ function settle(running: Running, outcome: RunOutcome, json: string): void {
   running.settled = true;
   runs.delete(running.call);
   if (only === running) only = undefined;
-  runCount += 1;
-  if (runCount % MEMORY_EVERY_RUNS === 1) memoryBytes = process.memoryUsage.rss();
-  endPartial(running);
-  const bytes = Buffer.byteLength(json);
-  if (bytes > RESULT_BYTES_MAX) {
-    const text = `The action produced a response that exceeded the allowed length: ${bytes} > 1048576 bytes. `;
-    const excerpt = errorJson(`${text}The truncated response was: ${json.slice(0, EXCERPT_CHARS)}`);
-    send(encodeRunResult(running.call, APPLICATION_ERROR, excerpt, running.truncated, memoryBytes));
-    return;
+  if (memoryIsDue) {
+    memoryIsDue = false;
+    memoryBytes = process.memoryUsage.rss();
   }
-  send(encodeRunResult(running.call, outcome, json, running.truncated, memoryBytes));
+  endPartial(running);
+  if (json.length * 3 > RESULT_BYTES_MAX) {
+    const bytes = Buffer.byteLength(json);
+    if (bytes > RESULT_BYTES_MAX) {
+      const text = `The action produced a response that exceeded the allowed length: ${bytes} > 1048576 bytes. `;
+      const excerpt = errorJson(`${text}The truncated response was: ${json.slice(0, EXCERPT_CHARS)}`);
+      answer(running.call, APPLICATION_ERROR, excerpt, running.truncated, memoryBytes);
+      return;
+    }
+  }
+  answer(running.call, outcome, json, running.truncated, memoryBytes);
 }
 
 /** An error outside every call: nobody can say what state the code is in, so the sandbox ends. */
 function crash(thrown: unknown): void {
   if (runs.size === 0) writeLine(only, STDERR, `${thrown instanceof Error ? userStack(thrown) : String(thrown)}\n`);
   for (const running of [...runs.values()]) fail(running, thrown);
+  flush();
   socket.end(() => process.exit(1));
 }
 
@@ -285,8 +324,10 @@ function captureOutput(): void {
 function newRunning(call: number): Running {
   return {
     call,
-    abort: new AbortController(),
-    partial: { [STDOUT]: "", [STDERR]: "" },
+    abort: undefined,
+    canceled: undefined,
+    partialOut: "",
+    partialErr: "",
     logBytes: 0,
     truncated: false,
     settled: false,
@@ -303,7 +344,7 @@ const between = newRunning(0);
 function writeLine(running: Running | undefined, stream: LogStream, text: string): void {
   const into = running === undefined || running.settled ? between : running;
   const lines: LogLine[] = [];
-  let rest = into.partial[stream] + text;
+  let rest = (stream === STDOUT ? into.partialOut : into.partialErr) + text;
   let from = 0;
   for (;;) {
     const cut = rest.indexOf("\n", from);
@@ -323,7 +364,9 @@ function writeLine(running: Running | undefined, stream: LogStream, text: string
       break;
     }
   }
-  into.partial[stream] = into.truncated ? "" : rest.slice(from);
+  const partial = into.truncated ? "" : rest.slice(from);
+  if (stream === STDOUT) into.partialOut = partial;
+  else into.partialErr = partial;
   sendLines(into, lines);
 }
 
@@ -345,11 +388,12 @@ function nowNanos(): bigint {
 
 /** Sends what was printed without a line end. */
 function endPartial(running: Running): void {
+  if (running.partialOut === "" && running.partialErr === "") return;
   const lines: LogLine[] = [];
-  for (const stream of [STDOUT, STDERR] as const) {
-    if (running.partial[stream] !== "") keepLine(running, lines, stream, running.partial[stream]);
-    running.partial[stream] = "";
-  }
+  if (running.partialOut !== "") keepLine(running, lines, STDOUT, running.partialOut);
+  if (running.partialErr !== "") keepLine(running, lines, STDERR, running.partialErr);
+  running.partialOut = "";
+  running.partialErr = "";
   sendLines(running, lines);
 }
 
@@ -369,38 +413,95 @@ function sendLines(running: Running, lines: readonly LogLine[]): void {
 // ---- plumbing ----
 
 function send(message: Buffer): void {
+  flush(); // what was said before
   const frame = Buffer.allocUnsafe(4 + message.length);
   frame.writeUInt32BE(message.length, 0);
   message.copy(frame, 4);
   socket.write(frame);
 }
 
-function readFrames(onFrame: (frame: Buffer) => void): void {
+// Where several runs share the thread, the results of one turn of the event loop leave together: writing them one by one
+// would cost more than all else. The first of a turn waits for the end of the present callback at most, and what waits
+// is sent before anything that may take long; a process that is killed in that callback takes them with it.
+let out = Buffer.allocUnsafeSlow(GATHER_BYTES);
+let gathered = 0;
+let gatheredSinceMs = 0;
+let lastStartMs = 0;
+let flushIsDue = false;
+let flushedThisTurn = false;
+
+function answer(call: number, outcome: RunOutcome, json: string, logsTruncated: boolean, memory: number): void {
+  const bytesMax = runResultBytesMax(json.length);
+  if (gathered + bytesMax > GATHER_BYTES) flush();
+  if (bytesMax > GATHER_BYTES) {
+    const alone = Buffer.allocUnsafe(runResultBytesMax(Math.ceil(Buffer.byteLength(json) / 3)));
+    socket.write(alone.subarray(0, writeRunResult(alone, 0, call, outcome, json, logsTruncated, memory)));
+    return;
+  }
+  if (gathered === 0) gatheredSinceMs = lastStartMs;
+  gathered = writeRunResult(out, gathered, call, outcome, json, logsTruncated, memory);
+  if (concurrency === 1) {
+    flush();
+  } else if (!flushIsDue) {
+    flushIsDue = true;
+    if (flushedThisTurn) setImmediate(flushDue);
+    else process.nextTick(flushFirst);
+  }
+}
+
+function flushFirst(): void {
+  flushedThisTurn = true;
+  setImmediate(turnEnded);
+  flushDue();
+}
+
+function turnEnded(): void {
+  flushedThisTurn = false;
+}
+
+function flushDue(): void {
+  flushIsDue = false;
+  flush();
+}
+
+function flush(): void {
+  if (gathered === 0) return;
+  socket.write(out.subarray(0, gathered));
+  gathered = 0;
+  // What the kernel has not taken is still in there.
+  if (socket.writableLength > 0) out = Buffer.allocUnsafeSlow(GATHER_BYTES);
+}
+
+function readFrames(onFrame: (bytes: Buffer, from: number, to: number) => void): void {
   let pieces: Buffer[] = [];
   let have = 0;
-  let want = -1;
+  let want = 4;
   socket.on("data", (chunk: Buffer) => {
-    let rest = chunk;
+    let bytes = chunk;
+    if (have > 0) {
+      pieces.push(chunk);
+      have += chunk.length;
+      if (have < want) return;
+      bytes = Buffer.concat(pieces, have);
+      pieces = [];
+      have = 0;
+    }
+    let at = 0;
     for (;;) {
-      if (have > 0 || want < 0) {
-        pieces.push(rest);
-        have += rest.length;
-        if (have < (want < 0 ? 4 : want + 4)) return;
-        rest = pieces.length === 1 ? rest : Buffer.concat(pieces, have);
-        pieces = [];
-        have = 0;
+      const left = bytes.length - at;
+      want = 4;
+      if (left >= 4) {
+        const length = bytes.readUInt32BE(at);
+        if (length > FRAME_BYTES_MAX) process.exit(3);
+        want += length;
       }
-      want = rest.readUInt32BE(0);
-      if (want > FRAME_BYTES_MAX) process.exit(3);
-      if (rest.length < want + 4) {
-        pieces = [rest];
-        have = rest.length;
+      if (left < want) {
+        if (left > 0) pieces = [bytes.subarray(at)];
+        have = left;
         return;
       }
-      onFrame(rest.subarray(4, want + 4));
-      rest = rest.subarray(want + 4);
-      want = -1;
-      if (rest.length === 0) return;
+      onFrame(bytes, at + 4, at + want);
+      at += want;
     }
   });
 }
