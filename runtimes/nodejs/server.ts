@@ -116,6 +116,7 @@ async function initialise(init: Init): Promise<void> {
   initStarted = true;
   logLimitBytes = init.logLimitBytes;
   Object.assign(process.env, init.env);
+  if (init.concurrency > 1) shareEnvironment();
   const loading = newRunning(0);
   only = loading;
   try {
@@ -143,10 +144,11 @@ function run(request: Run): void {
     return;
   }
   runs.set(request.call, running);
-  setEnvironment(request);
   if (concurrency > 1) {
+    unset = request;
     current.run(running, () => start(running, request));
   } else {
+    setEnvironment(process.env, request);
     only = running;
     start(running, request);
   }
@@ -289,21 +291,60 @@ function crash(thrown: unknown): void {
   socket.end(() => process.exit(1));
 }
 
-function setEnvironment(request: Run): void {
-  const { env } = process;
+function setEnvironment(env: NodeJS.ProcessEnv, request: Run): void {
   env["__OW_ACTIVATION_ID"] = request.activationId;
   env["__OW_DEADLINE"] = String(request.deadlineWallMs);
   if (env["__OW_NAMESPACE"] !== request.namespace) env["__OW_NAMESPACE"] = request.namespace;
   if (env["__OW_ACTION_NAME"] !== request.actionName) env["__OW_ACTION_NAME"] = request.actionName;
   if (env["__OW_ACTION_VERSION"] !== request.actionVersion) env["__OW_ACTION_VERSION"] = request.actionVersion;
   env["__OW_TRANSACTION_ID"] = request.transactionId;
-  setOrClear("__OW_API_KEY", request.apiKey);
-  setOrClear("WEFT_TRACEPARENT", request.traceparent);
+  setOrClear(env, "__OW_API_KEY", request.apiKey);
+  setOrClear(env, "WEFT_TRACEPARENT", request.traceparent);
 }
 
-function setOrClear(name: string, value: string): void {
-  if (value !== "") process.env[name] = value;
-  else if (process.env[name] !== undefined) Reflect.deleteProperty(process.env, name);
+function setOrClear(env: NodeJS.ProcessEnv, name: string, value: string): void {
+  if (value !== "") env[name] = value;
+  else if (env[name] !== undefined) Reflect.deleteProperty(env, name);
+}
+
+/** The run whose variables are set when the environment is next looked at. */
+let unset: Run | undefined;
+
+/**
+ * Runs that share a process share its environment: it tells of the one that began last. Setting it costs as much as all
+ * else that is done for a run, and hardly any code looks, so that it is set when code does: through `process.env` (for
+ * all that reads it there, children and workers among them) or through a reference to it that was kept.
+ */
+function shareEnvironment(): void {
+  const real = process.env;
+  let current = real;
+  const fresh = (): NodeJS.ProcessEnv => {
+    const request = unset;
+    unset = undefined;
+    if (request !== undefined) setEnvironment(current, request);
+    return real;
+  };
+  const shared = new Proxy(real, {
+    get: (_, name): unknown => Reflect.get(fresh(), name),
+    set: (_, name, value) => Reflect.set(fresh(), name, value),
+    has: (_, name) => Reflect.has(fresh(), name),
+    deleteProperty: (_, name) => Reflect.deleteProperty(fresh(), name),
+    ownKeys: () => Reflect.ownKeys(fresh()),
+    getOwnPropertyDescriptor: (_, name) => Reflect.getOwnPropertyDescriptor(fresh(), name),
+    defineProperty: (_, name, descriptor) => Reflect.defineProperty(fresh(), name, descriptor),
+  });
+  Object.defineProperty(process, "env", {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      fresh();
+      return current === real ? shared : current;
+    },
+    // Code may put an object of its own there.
+    set: (env: NodeJS.ProcessEnv) => {
+      current = env === shared ? real : env;
+    },
+  });
 }
 
 // ---- output ----

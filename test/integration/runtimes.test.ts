@@ -649,6 +649,80 @@ threading.Thread(target=flood, daemon=True).start()\ndef main(params):\n  return
 describe.runIf(here.includes("nodejs:20"))("nodejs:20 alone", () => {
   const kind = "nodejs:20";
 
+  it.each([1, 8])("shows a run its own variables wherever it looks, at concurrency %d", async (concurrency) => {
+    const looks = `
+const kept = process.env;
+const { spawnSync } = require("node:child_process");
+const { inspect } = require("node:util");
+const { Worker } = require("node:worker_threads");
+const NAME = "__OW_TRANSACTION_ID";
+const ways = {
+  process: () => process.env[NAME],
+  kept: () => kept[NAME],
+  names: () => NAME in kept && Object.keys(kept).includes(NAME) && { ...kept }[NAME],
+  print: () => / __OW_TRANSACTION_ID: '(.*)'/.exec(inspect(process.env))?.[1],
+  child: () => spawnSync("/bin/sh", ["-c", "printf %s $" + NAME]).stdout.toString(),
+  worker: () => new Promise((resolve) => new Worker(
+    "require('node:worker_threads').parentPort.postMessage(process.env." + NAME + ")", { eval: true }).once("message", resolve)),
+  key: () => String(process.env.__OW_API_KEY),
+  written: () => ((process.env[NAME] = 7), kept[NAME]),
+  deleted: () => (delete kept[NAME], String(process.env[NAME])),
+  replaced: () => ((process.env = { MINE: "1" }), process.env.MINE),
+  replacedLater: () => process.env[NAME] + process.env.MINE,
+};
+exports.main = async ({ way }) => ({ saw: await ways[way]() });`;
+    const peer = await loaded(kind, looks, { concurrency });
+    const saw = async (way: string, transactionId: string): Promise<unknown> =>
+      (
+        (await peer.run({ way }, { transactionId, apiKey: transactionId === "t0" ? "u:k" : "" })).result as {
+          saw: unknown;
+        }
+      ).saw;
+    expect(await saw("key", "t0")).toBe("u:k");
+    for (const [n, way] of ["process", "kept", "names", "print", "child", "worker"].entries()) {
+      expect([way, await saw(way, `tid-${n}`)]).toEqual([way, `tid-${n}`]);
+    }
+    expect(await saw("key", "t1")).toBe("undefined");
+    expect(await saw("written", "t2")).toBe("7");
+    expect(await saw("deleted", "t3")).toBe("undefined");
+    expect(await saw("replaced", "t4")).toBe("1");
+    expect(await saw("replacedLater", "t5")).toBe("t51");
+  });
+
+  it("tells code that asks late that it is not wanted any more", async () => {
+    const peer = await loaded(
+      kind,
+      `exports.main = async (params, context) => {
+         await new Promise((resolve) => setTimeout(resolve, params.ms));
+         const { aborted, reason } = context.signal;
+         return { aborted, reason: reason?.message, same: context.signal === context.signal };
+       };`,
+      { concurrency: 2 },
+    );
+    const running = peer.run({ ms: 100 });
+    peer.cancel(peer.lastCall, "the caller hung up");
+    expect((await running).result).toEqual({ aborted: true, reason: "the caller hung up", same: true });
+  });
+
+  it("has sent what other runs answered when one ends the process", async () => {
+    const peer = await loaded(kind, `exports.main = ({ exit }) => (exit ? process.exit(3) : { fine: true });`, {
+      concurrency: 20,
+    });
+    const answers = Array.from({ length: 10 }, () => peer.run());
+    const last = peer.run({ exit: true }).catch((error: unknown) => error);
+    for (const { result } of await Promise.all(answers)) expect(result).toEqual({ fine: true });
+    expect(await last).toBeInstanceOf(Error);
+  });
+
+  it("answers many at once, large and small, each with its own", async () => {
+    const peer = await loaded(kind, `exports.main = async ({ n, chars }) => ({ n, text: "ü".repeat(chars) });`, {
+      concurrency: 300,
+    });
+    const sizes = Array.from({ length: 300 }, (_, n) => (n % 50 === 7 ? 40_000 : n));
+    const ran = await Promise.all(sizes.map((chars, n) => peer.run({ n, chars })));
+    for (const [n, { result }] of ran.entries()) expect(result).toEqual({ n, text: "ü".repeat(sizes[n] ?? 0) });
+  });
+
   it.each([
     ["a module", `import { sep } from "node:path";\nexport function main() { return { sep }; }`, { sep: "/" }],
     ["a module's default", `export default async () => ({ ok: 1 });`, { ok: 1 }],
