@@ -1,19 +1,22 @@
 import { invariant, WeftError } from "../base/errors.js";
 import type { ActivationId } from "../base/ids.js";
 import type { ActivationQuery, ActivationStore, RecordedActivation } from "../core/activation/store.js";
-import type { Activation } from "../core/activation/types.js";
+import type { ActionActivation, Activation } from "../core/activation/types.js";
 import {
   activationBytes,
   activationColumns,
   activationOf,
   activationParameters,
+  activationRows,
   byId,
+  COPY_ACTIVATIONS,
   idParameter,
   insertActivations,
   type ActivationRow,
 } from "./activation-columns.js";
 import { uuidArray } from "./binary-array.js";
 import { pageOf, type Database, type Statement, type Value } from "./database.js";
+import { violatedConstraint } from "./errors.js";
 import { GroupCommit } from "./group-commit.js";
 import { dropPartitions, makePartitions, trimDefault } from "./partitions.js";
 import { collectRevisions } from "./revision-garbage.js";
@@ -87,16 +90,31 @@ export class PostgresActivationStore implements ActivationStore {
   }
 
   async #record(batches: readonly (readonly RecordedActivation[])[]): Promise<undefined[]> {
-    const first = new Map<ActivationId, Activation>();
+    const first = new Map<ActivationId, ActionActivation>();
     const settled = new Set<ActivationId>();
     for (const { activation, async } of batches.flat()) {
       if (!first.has(activation.id)) first.set(activation.id, activation);
       if (async) settled.add(activation.id);
     }
     const records = [...first.values()].sort(byId);
+    // Nearly every batch: nothing to settle, no logs, nothing that was recorded before.
+    if (settled.size === 0 && records.every(({ logs }) => logs.length === 0) && (await this.#copied(records))) {
+      return batches.map(() => undefined);
+    }
     if (settled.size === 0) await this.database.rows(recordSync, activationParameters(records));
     else await this.database.rows(recordAndSettle, [uuidArray([...settled].sort()), ...activationParameters(records)]);
     return batches.map(() => undefined);
+  }
+
+  /** @returns false when one of them is there already, and nothing was done: after a link broke records come again */
+  async #copied(records: readonly ActionActivation[]): Promise<boolean> {
+    try {
+      await this.database.copy(COPY_ACTIVATIONS, activationRows(records));
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof WeftError && violatedConstraint(thrown.cause) !== undefined) return false;
+      throw thrown;
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { Client, Pool, types, type ClientConfig, type PoolClient, type QueryResu
 
 import { WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import { CopyIn } from "./copy.js";
 import { fromPostgres, isSerializationFailure, leavesConnection } from "./errors.js";
 
 export interface DatabaseOptions {
@@ -88,6 +89,22 @@ export class Database implements Queryable {
     values: readonly Value[] = [],
   ): Promise<readonly Row[]> {
     return this.#withClient((client) => run<Row>(client, statement, values));
+  }
+
+  /** Copies rows in a transaction of its own. @param text "copy ... from stdin (format binary)" */
+  async copy(text: string, chunks: readonly Buffer[]): Promise<void> {
+    await this.#withClient(
+      (client) =>
+        new Promise<void>((resolve, reject) => {
+          client.query(
+            new CopyIn(text, chunks, (error) => {
+              // pg gives null when there is none, whatever its types say.
+              if (error) reject(error);
+              else resolve();
+            }),
+          );
+        }),
+    );
   }
 
   /**

@@ -202,6 +202,23 @@ export function activationStoreSuite(
     });
 
     describe("a batch", () => {
+      it("keeps each of 500 that have much, little or nothing in common, small ones and large ones", async () => {
+        const batch = Array.from({ length: 500 }, (_, i) =>
+          anActivation({
+            startWallMs: todayMs + i,
+            path: i % 7 === 0 ? "other/tools/hello" : "guest/hello",
+            invokerId: i % 11 === 0 ? `invoker${i}` : "invoker0",
+            limits: { timeoutMs: 60_000, memoryMb: 256, logsMb: 10, concurrency: i % 13 === 0 ? 2 : 1 },
+            cause: i % 17 === 0 ? anId() : undefined,
+            initMs: i % 19 === 0 ? i : undefined,
+            resultJson: i % 50 === 0 ? JSON.stringify({ text: "\u00e9\ud83d\ude00".repeat(i * 100) }) : `{"i":${i}}`,
+          }),
+        );
+        await store.record(batch.map(sync));
+        const kept = await Promise.all(batch.map(({ id }) => store.get("guest", id)));
+        expect(kept).toEqual(batch);
+      });
+
       it("may have 500 records, and none", async () => {
         const batch = Array.from({ length: 500 }, (_, i) => sync(anActivation({ startWallMs: todayMs + i })));
         await store.record(batch);
