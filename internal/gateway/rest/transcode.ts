@@ -12,7 +12,7 @@ import {
   fromJson,
   ScalarType,
   toBinary,
-  toJsonString,
+  toJson,
   type DescField,
   type DescMessage,
   type FileRegistry,
@@ -117,12 +117,49 @@ export class Transcoder {
       const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
       return { status: 200, headers, contentType, body };
     }
-    const json = toJsonString(output, fromBinary(output, bytes), {
-      alwaysEmitImplicit: true,
-      registry: this.#registry,
-    });
-    return jsonResponse(200, escapeAsEnvoy(json), headers);
+    const message = fromBinary(output, bytes);
+    const large = takeLargeBytes(reflect(output, message));
+    const json = toJson(output, message, { alwaysEmitImplicit: true, registry: this.#registry });
+    for (const put of large) put(json);
+    return jsonResponse(200, escapeAsEnvoy(JSON.stringify(json)), headers);
   }
+}
+
+/** From here on protobuf-es's base64, a character at a time, is felt: 48 MiB of code would hold up the process for seconds. */
+const LARGE_BYTES = 4 * 1024;
+
+type JsonObject = Record<string, JsonValue>;
+
+/** Empties large fields of bytes. @returns what puts them into the message's JSON, in their places */
+function takeLargeBytes(message: ReflectMessage): ((json: JsonValue) => void)[] {
+  return message.fields.flatMap((field) => {
+    if (!message.isSet(field)) return [];
+    const { jsonName } = field;
+    if (field.fieldKind === "message") {
+      const inner = takeLargeBytes(message.get(field));
+      return inner.map((put) => (json: JsonValue) => {
+        put((json as JsonObject)[jsonName] as JsonValue);
+      });
+    }
+    if (field.fieldKind === "list" && field.listKind === "message") {
+      const elements: Iterable<unknown> = message.get(field);
+      return [...elements].flatMap((element, i) =>
+        takeLargeBytes(element as ReflectMessage).map((put) => (json: JsonValue) => {
+          put(((json as JsonObject)[jsonName] as JsonValue[])[i] as JsonValue);
+        }),
+      );
+    }
+    if (field.fieldKind !== "scalar" || field.scalar !== ScalarType.BYTES) return [];
+    const bytes: unknown = message.get(field);
+    if (!(bytes instanceof Uint8Array) || bytes.length < LARGE_BYTES) return [];
+    message.clear(field);
+    return [
+      (json: JsonValue) => {
+        const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+        (json as JsonObject)[jsonName] = base64;
+      },
+    ];
+  });
 }
 
 type HttpBodyMessage = Message & { contentType: string; data: Uint8Array };
