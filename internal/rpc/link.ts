@@ -5,9 +5,9 @@
 //   L2. onClosed is called exactly once, however the stream ends; no item comes after it.
 //   L3. What waits for the transport is bounded: above LINK_BACKLOG_BYTES_MAX the link ends.
 
-import { BinaryReader } from "@bufbuild/protobuf/wire";
-import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { WeftError } from "../base/errors.js";
+import { FastReader } from "./fast-reader.js";
 import { FastWriter } from "./fast-writer.js";
 
 /** Encodes and decodes one kind of item; ts-proto's message functions fit. */
@@ -216,7 +216,7 @@ export class StreamLink<In, Out> implements Link<In, Out> {
   #receive(message: Buffer): void {
     if (!this.#open) return;
     try {
-      const reader = new BinaryReader(message);
+      const reader = new FastReader(message);
       if (!this.framed) {
         this.#handle(this.inCodec.decode(reader, message.length));
         return;
