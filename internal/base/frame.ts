@@ -22,6 +22,20 @@ export class FrameParser {
     let at = 0;
     while (at < chunk.length) {
       if (!this.#frame) {
+        // The common case: head and frame lie in this chunk.
+        if (this.#headerBytes === 0 && chunk.length - at >= 4) {
+          const size =
+            (((chunk[at] as number) << 24) |
+              ((chunk[at + 1] as number) << 16) |
+              ((chunk[at + 2] as number) << 8) |
+              (chunk[at + 3] as number)) >>>
+            0;
+          if (chunk.length - at - 4 >= size && size <= FRAME_BYTES_MAX) {
+            at += 4 + size;
+            this.onFrame(chunk.subarray(at - size, at));
+            continue;
+          }
+        }
         const wanted = Math.min(4 - this.#headerBytes, chunk.length - at);
         this.#header.set(chunk.subarray(at, at + wanted), this.#headerBytes);
         this.#headerBytes += wanted;
@@ -60,7 +74,13 @@ export class FrameParser {
 /** A frame ready to be written. */
 export function frameOf(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(4 + message.length);
-  frame.writeUInt32BE(message.length, 0);
-  frame.set(message, 4);
+  writeFrame(frame, 0, message);
   return frame;
+}
+
+/** Writes a frame where there is room for it. @returns where it ends */
+export function writeFrame(into: Buffer, at: number, message: Uint8Array): number {
+  into.writeUInt32BE(message.length, at);
+  into.set(message, at + 4);
+  return at + 4 + message.length;
 }

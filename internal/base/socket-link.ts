@@ -1,9 +1,13 @@
 import { toWeftError } from "./errors.js";
-import { FRAME_BYTES_MAX, FrameParser, frameOf } from "./frame.js";
+import { FRAME_BYTES_MAX, FrameParser, frameOf, writeFrame } from "./frame.js";
 
 /** Framed messages over a local socket, without promises: the way to a sandbox is walked once per activation. */
 export interface MessageLink {
-  /** @returns false when the socket is full; what was given is kept and sent all the same */
+  /**
+   * The message is copied: whoever sends may write over it. It leaves at the end of the present callback, or with others
+   * of the same turn of the event loop when that ends.
+   * @returns false when the socket is full; what was given is kept and sent all the same
+   */
   send(message: Uint8Array): boolean;
   onMessage: (message: Uint8Array) => void;
   /** Resolves when either side ended it. Never rejects. */
@@ -23,6 +27,11 @@ export interface ByteSocket {
 
 /** What may wait for a sandbox that does not read: one largest message and as much again. */
 const BACKLOG_BYTES_MAX = 2 * FRAME_BYTES_MAX;
+/** Messages that are gathered; a larger one is written by itself. */
+const GATHER_BYTES = 64 * 1024;
+const FRAME_HEAD_BYTES = 4;
+/** Most links carry little: a buffer begins with this. */
+const GATHER_BYTES_FIRST = 4 * 1024;
 
 export class SocketLink implements MessageLink {
   onMessage: (message: Uint8Array) => void = () => {};
@@ -30,6 +39,10 @@ export class SocketLink implements MessageLink {
   failure: string | undefined;
   readonly closed: Promise<void>;
   #over = false;
+  #gather = Buffer.allocUnsafeSlow(GATHER_BYTES_FIRST);
+  #gathered = 0;
+  #flushIsDue = false;
+  #flushedThisTurn = false;
 
   constructor(private readonly socket: ByteSocket) {
     const parser = new FrameParser((frame) => this.onMessage(frame));
@@ -54,14 +67,68 @@ export class SocketLink implements MessageLink {
 
   send(message: Uint8Array): boolean {
     if (this.#over) return false;
-    if (this.socket.writableLength > BACKLOG_BYTES_MAX) {
+    const waiting = this.socket.writableLength;
+    if (waiting > BACKLOG_BYTES_MAX) {
       this.#fail("the sandbox does not read what it is sent");
       return false;
     }
-    return this.socket.write(frameOf(message));
+    const size = FRAME_HEAD_BYTES + message.length;
+    if (this.#gathered + size > this.#gather.length) this.#makeRoom(size);
+    if (size > GATHER_BYTES) return this.socket.write(frameOf(message));
+    this.#gathered = writeFrame(this.#gather, this.#gathered, message);
+    this.#schedule();
+    return waiting === 0;
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#gather.length < GATHER_BYTES && size <= GATHER_BYTES) {
+      const larger = Buffer.allocUnsafeSlow(GATHER_BYTES);
+      this.#gather.copy(larger, 0, 0, this.#gathered);
+      this.#gather = larger;
+      if (this.#gathered + size <= GATHER_BYTES) return;
+    }
+    this.#flush();
+  }
+
+  // As links between roles do it: the first message of a turn waits for nothing, those that follow leave together. A
+  // write per message costs more than all else that is done for it.
+  #schedule(): void {
+    if (this.#flushIsDue) return;
+    this.#flushIsDue = true;
+    if (this.#flushedThisTurn) setImmediate(this.#flushDue);
+    else process.nextTick(this.#flushFirst);
+  }
+
+  readonly #flushFirst = (): void => {
+    this.#flushedThisTurn = true;
+    setImmediate(this.#turnEnded);
+    this.#flushDue();
+  };
+
+  readonly #turnEnded = (): void => {
+    this.#flushedThisTurn = false;
+  };
+
+  readonly #flushDue = (): void => {
+    this.#flushIsDue = false;
+    this.#flush();
+  };
+
+  #flush(): void {
+    if (this.#gathered === 0 || this.#over) return;
+    const bytes = this.#gather.subarray(0, this.#gathered);
+    this.#gathered = 0;
+    if (this.socket.writableLength > 0) {
+      this.socket.write(Buffer.from(bytes)); // it waits: with no more than it is
+      return;
+    }
+    this.socket.write(bytes);
+    // What the kernel has not taken is still in there.
+    if (this.socket.writableLength > 0) this.#gather = Buffer.allocUnsafeSlow(GATHER_BYTES_FIRST);
   }
 
   close(): void {
+    this.#flush();
     this.#over = true;
     this.socket.destroy();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { Done } from "../gen/weft/link/v1/work.pb.js";
+import { Done, type Outcome, type StartKind } from "../gen/weft/link/v1/work.pb.js";
 import { RecentCalls } from "./recent-calls.js";
 
 const done = (bytes = 2): Done => Done.create({ resultJson: Buffer.alloc(bytes) });
@@ -17,7 +17,7 @@ describe("recent calls", () => {
     recent.add("a", done(60));
     recent.add("b", done(60));
     recent.add("c", done(1_000));
-    expect(recent.find("a")).toEqual({ activationId: "a", done: undefined });
+    expect(recent.find("a")).toEqual({ done: undefined });
     expect([recent.find("b")?.done, recent.find("c")?.done]).toEqual([undefined, undefined]);
     recent.add("d", done(60));
     expect(recent.find("d")?.done).toBeDefined();
@@ -29,5 +29,40 @@ describe("recent calls", () => {
     recent.add("a", done(2));
     recent.add("b", done(3));
     expect(recent.find("a")?.done?.resultJson.length).toBe(2);
+  });
+
+  it("tell of each what was told at its end, however many there were", () => {
+    const capacity = 700;
+    const recent = new RecentCalls(capacity, 300_000);
+    const all = Array.from({ length: 2_500 }, (_, n): Done => ({
+      call: n,
+      outcome: (1 + (n % 4)) as Outcome,
+      resultJson: Buffer.from(`{"n":${n},"text":"${"x".repeat(n % 97 === 0 ? 70_000 : n % 300)}"}`),
+      startWallMs: 1_790_000_000_000 + n,
+      durationMs: n * 3,
+      initMs: n % 3 === 0 ? n : undefined,
+      waitMs: n % 7,
+      timedOut: n % 5 === 0,
+      resultSize: n * 11,
+      reusable: n % 2 === 0,
+      startKind: (1 + (n % 4)) as StartKind,
+    }));
+    for (const [n, done] of all.entries()) {
+      recent.add(`id-${n}`, done);
+      if (n % 250 !== 0) continue;
+      // From here back: results until their bytes are too many, then facts, then nothing.
+      let bytes = 0;
+      for (let back = 0; back <= n; back += 1) {
+        const before = all[n - back] as Done;
+        bytes += before.resultJson.length;
+        const found = recent.find(`id-${n - back}`);
+        expect(found).toEqual(back >= capacity ? undefined : { done: bytes > 300_000 ? undefined : before });
+      }
+    }
+    expect(recent.size).toBe(capacity);
+    recent.forgetResults();
+    expect(recent.find("id-2499")).toEqual({ done: undefined });
+    recent.add("again", all[7] as Done);
+    expect(recent.find("again")).toEqual({ done: all[7] });
   });
 });

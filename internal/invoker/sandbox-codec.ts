@@ -48,6 +48,7 @@ const RUN_TAG = 0x12; // ToSandbox.run
 export class SandboxEncoder {
   readonly #writer = new FastWriter();
 
+  /** The bytes are good until the next message is encoded: a link copies them. */
   run(run: RunFields): Uint8Array {
     const writer = this.#writer;
     writer.uint32(RUN_TAG).fork();
@@ -62,7 +63,7 @@ export class SandboxEncoder {
     if (run.deadlineWallMs !== 0) writer.uint32(0x48).uint64(run.deadlineWallMs);
     if (run.apiKey !== "") writer.uint32(0x52).string(run.apiKey);
     if (run.traceparent !== "") writer.uint32(0x5a).string(run.traceparent);
-    return writer.join().takeCopy();
+    return writer.join().lend();
   }
 
   init(init: Init): Uint8Array {
@@ -79,12 +80,71 @@ export class SandboxEncoder {
 /** @throws invalidArgument when it is no message that may come after Hello: the sandbox is not usable any more */
 export function decodeFromSandbox(bytes: Uint8Array): FromSandboxMessage {
   try {
-    const message = decode(new BinaryReader(bytes));
+    const message = plainRunResult(bytes) ?? decode(new BinaryReader(bytes));
     if (message) return message;
   } catch (thrown) {
     throw malformed(thrown);
   }
   throw malformed(undefined);
+}
+
+/**
+ * A message that is a run result and nothing else, as runtimes write it: read in one pass, without a reader.
+ * @returns undefined for everything else: `decode` says what it is
+ */
+function plainRunResult(bytes: Uint8Array): FromSandboxMessage | undefined {
+  if (bytes[0] !== 0x1a) return undefined;
+  let at = 1;
+  /** Below 2^49; -1 for what is longer or ends too early. */
+  const varint = (): number => {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 7; i += 1) {
+      const byte = bytes[at];
+      if (byte === undefined) break;
+      at += 1;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+      scale *= 128;
+    }
+    return -1;
+  };
+  const length = varint();
+  if (length < 0 || at + length !== bytes.length) return undefined;
+  let call = 0;
+  let outcome = 0;
+  let resultJson: Uint8Array = NO_BYTES;
+  let logsTruncated = false;
+  let memoryBytes = 0;
+  while (at < bytes.length) {
+    const tag = bytes[at];
+    at += 1;
+    const value = varint();
+    if (value < 0) return undefined;
+    switch (tag) {
+      case 0x08:
+        call = value;
+        break;
+      case 0x10:
+        outcome = value;
+        break;
+      case 0x1a:
+        if (at + value > bytes.length) return undefined;
+        resultJson = bytes.subarray(at, at + value);
+        at += value;
+        break;
+      case 0x20:
+        logsTruncated = value !== 0;
+        break;
+      case 0x28:
+        memoryBytes = value;
+        break;
+      default:
+        return undefined;
+    }
+  }
+  if (call > 0xffffffff) return undefined;
+  return { kind: "runResult", call, outcome: outcomeOf(outcome), resultJson, logsTruncated, memoryBytes };
 }
 
 function malformed(cause: unknown): WeftError {

@@ -37,11 +37,12 @@ export class FastWriter {
     return taken;
   }
 
-  /** The same as a copy, for small messages that are kept: it does not keep what else is in the buffer. */
-  takeCopy(): Buffer {
-    const copy = Buffer.from(this.#buffer.subarray(this.#start, this.#length));
+  /** The same for bytes that are copied at once: they are good until something is written again. */
+  lend(): Buffer {
+    const lent = this.#buffer.subarray(this.#start, this.#length);
     this.#length = this.#start;
-    return copy;
+    if (this.#buffer.length > SLAB_BYTES_MAX) this.#forget();
+    return lent;
   }
 
   #forget(): void {

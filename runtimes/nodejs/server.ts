@@ -507,8 +507,13 @@ function flushDue(): void {
 
 function flush(): void {
   if (gathered === 0) return;
-  socket.write(out.subarray(0, gathered));
+  const bytes = out.subarray(0, gathered);
   gathered = 0;
+  if (socket.writableLength > 0) {
+    socket.write(Buffer.from(bytes)); // it waits: with no more than it is
+    return;
+  }
+  socket.write(bytes);
   // What the kernel has not taken is still in there.
   if (socket.writableLength > 0) out = Buffer.allocUnsafeSlow(GATHER_BYTES);
 }
