@@ -39,7 +39,7 @@ export type { Fate } from "./work-peer.js";
 const TICK_MS = 20;
 /** Queues and links that nobody used for this long are closed. */
 const FORGET_MS = 60_000;
-/** After so long without a call an action's slots are trimmed and its averages have faded: no more ticks for it. */
+/** After so long without a call, and when its slots are trimmed, there are no more ticks for an action. */
 const ACTIVE_MS = 2_000;
 /** How often all queues and links are looked over for those nobody uses. */
 const SWEEP_MS = 5_000;
@@ -584,7 +584,8 @@ export class Dispatcher {
       for (const item of late) this.#complete(item, { kind: "refused", error: expired(item.call) });
       if (queue.waitingCount > 0) this.#wish(state);
       else if (state.wishedShortage > 0) this.#withdraw(state);
-      if (now > state.activeUntilMonoMs && queue.inFlight === 0 && queue.waitingCount === 0) this.#active.delete(state);
+      const quiet = now > state.activeUntilMonoMs && queue.inFlight === 0 && queue.waitingCount === 0;
+      if (quiet && queue.settled) this.#active.delete(state);
     }
   }
 

@@ -97,6 +97,11 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
     return this.#slots;
   }
 
+  /** True when no tick will give back any more: what was in flight has faded. */
+  get settled(): boolean {
+    return this.#inFlightMean === 0;
+  }
+
   /** True when nothing would be lost by forgetting this queue. */
   get empty(): boolean {
     return this.#slots.size === 0 && this.waitingCount === 0 && this.#inFlight === 0;
@@ -179,7 +184,8 @@ export class ActionQueue<S extends Slot, W extends Waiting> {
   tick(nowMonoMs: number): { readonly surplus: S[]; readonly expired: W[] } {
     // Up at once, down slowly: a slot that is given back too early costs two messages and a wait.
     const peak = this.#inFlightPeak;
-    this.#inFlightMean = peak > this.#inFlightMean ? peak : this.#inFlightMean + FALL_WEIGHT * (peak - this.#inFlightMean);
+    this.#inFlightMean =
+      peak > this.#inFlightMean ? peak : this.#inFlightMean + FALL_WEIGHT * (peak - this.#inFlightMean);
     if (this.#inFlightMean < IDLE_MEAN) this.#inFlightMean = 0;
     this.#inFlightPeak = this.#inFlight;
     const windowMs = nowMonoMs - this.#arrivalsSinceMonoMs;
