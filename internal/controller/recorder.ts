@@ -10,8 +10,10 @@ import { Backoff } from "../base/backoff.js";
 import { sleep, type Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import type { Counter } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
 import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
+import type { Outcome } from "../core/activation/types.js";
 import type { RecordAck, RecordBatch } from "../gen/weft/link/v1/control.pb.js";
 import type { Link } from "../rpc/link.js";
 import type { ControllerMetrics } from "./metrics.js";
@@ -53,10 +55,18 @@ export class Recorder {
   readonly #links = new Set<Link<RecordBatch, RecordAck>>();
   readonly #writing = new Set<Writing>();
   readonly #stop = new AbortController();
+  readonly #countedAs: Readonly<Record<Outcome, Counter>>;
   #idle: (() => void)[] = [];
 
   constructor(private readonly deps: RecorderDeps) {
     const { metrics, clock } = deps;
+    const countedAs = (outcome: Outcome): Counter => metrics.records.bound({ outcome });
+    this.#countedAs = {
+      success: countedAs("success"),
+      applicationError: countedAs("applicationError"),
+      developerError: countedAs("developerError"),
+      platformError: countedAs("platformError"),
+    };
     metrics.recordLinks.from(() => this.#links.size);
     metrics.recordsWaiting.from(() => this.waiting);
     metrics.recordHeadSeconds.from(() => {
@@ -178,7 +188,7 @@ export class Recorder {
         await this.deps.activations.record(records);
         metrics.recordBatch.observe(records.length);
         metrics.recordSeconds.observe((clock.monoMs() - startedMs) / 1_000);
-        for (const { activation } of records) metrics.records.bound({ outcome: activation.outcome }).inc();
+        for (const { activation } of records) this.#countedAs[activation.outcome].inc();
         this.deps.stored(records);
         return;
       } catch (thrown) {

@@ -88,6 +88,20 @@ describe("the record spool", () => {
     expect(paths()).toEqual(Array.from({ length: 3_000 }, (_, i) => String(i)));
   });
 
+  it("sends at once when much has gathered, without waiting for more", async () => {
+    const spool = open();
+    await clock.elapse(0);
+    for (let i = 0; i < 3; i++) spool.add(record("a", { resultJson: Buffer.alloc(100_000) }));
+    await clock.elapse(1);
+    expect(batches.map((b) => b.records.length)).toEqual([3]);
+    spool.add(record("b"));
+    await clock.elapse(1);
+    expect(batches).toHaveLength(1);
+    await clock.elapse(10);
+    expect(batches.map((b) => b.records.length)).toEqual([3, 1]);
+    expect(clock.pending).toBe(0);
+  });
+
   it("sends again what was not acknowledged when the link broke, before what is new", async () => {
     acking = false;
     const spool = open();

@@ -23,10 +23,15 @@ import type { InvokerMetrics } from "./metrics.js";
 const BATCH_RECORDS_MAX = 500;
 /** Bytes in one batch, unless a single record is larger. */
 const BATCH_BYTES_MAX = 1024 * 1024;
+/** Records that take so much are sent without waiting for company: more does not make them cheaper. */
+const GATHERED_BYTES_MAX = 256 * 1024;
 /** Batches that may wait for their acknowledgement: enough to keep a store busy over one round trip. */
 const BATCHES_UNACKED_MAX = 4;
-/** A record waits so long for company; nobody waits for it. */
-const GATHER_MS = 5;
+/**
+ * A record waits so long for company; nobody waits for it. What a batch costs the controller and the database beside its
+ * records is about as much as forty of them.
+ */
+const GATHER_MS = 10;
 /** What a record without result and logs takes, roughly. */
 const RECORD_BYTES = 512;
 
@@ -59,6 +64,8 @@ export class RecordSpool {
   /** Not sent on the present link, oldest first. `#head` is the first that is still here. */
   #waiting: Entry[] = [];
   #head = 0;
+  /** Added since the last batch was sent. */
+  #gatheredBytes = 0;
   /** Sent on the present link and not acknowledged, in order. */
   #unacked: Batch[] = [];
   #records = 0;
@@ -127,8 +134,10 @@ export class RecordSpool {
     this.#waiting.push(entry);
     this.#records += 1;
     this.#bytes += entry.bytes;
+    this.#gatheredBytes += entry.bytes;
     if (this.full) this.#shrink();
-    if (this.#waiting.length - this.#head >= BATCH_RECORDS_MAX) this.#pump();
+    const enough = this.#waiting.length - this.#head >= BATCH_RECORDS_MAX || this.#gatheredBytes >= GATHERED_BYTES_MAX;
+    if (enough) this.#pump();
     else this.#gather();
   }
 
@@ -201,13 +210,13 @@ export class RecordSpool {
   #gather(): void {
     if (this.#gathering || this.#closed || !this.#link) return;
     this.#gathering = true;
-    this.#cancelGather = this.deps.clock.after(GATHER_MS, () => {
-      this.#gathering = false;
-      this.#pump();
-    });
+    this.#cancelGather = this.deps.clock.after(GATHER_MS, () => this.#pump());
   }
 
   #pump(): void {
+    this.#cancelGather();
+    this.#gathering = false;
+    this.#gatheredBytes = 0;
     while (this.#link && this.#unacked.length < BATCHES_UNACKED_MAX) {
       const entries: Entry[] = [];
       const records: ActivationRecord[] = [];
