@@ -94,6 +94,22 @@ describeWith(["docker"], "with Docker", () => {
     await driver.close();
   });
 
+  it("a docker driver leaves alone what an invoker of the same name in another installation made, until that is gone", async () => {
+    const other = aDriver("twins", { directory: join(scratch, "other") });
+    const driver = aDriver("twins");
+    const { sandbox, peer } = await loaded(other, `function main({ exit }) { if (exit) process.exit(3); return {}; }`);
+    expect(await driver.cleanUp()).toBe(0);
+    expect((await peer.run()).outcome).toBe("success");
+    await peer.run({ exit: true }).catch(() => {});
+    await sandbox.exited;
+    expect(await driver.cleanUp()).toBe(0);
+    rmSync(join(scratch, "other"), { recursive: true });
+    expect(await driver.cleanUp()).toBe(1);
+    await other.close();
+    await driver.close();
+    expect(await remains("twins")).toEqual([]);
+  });
+
   it("a docker driver that cannot write the freezer's file pauses through Docker", async () => {
     const driver = aDriver("pause", { cgroupRoot: scratch });
     const { sandbox, peer } = await loaded(driver, `function main() { return {}; }`);

@@ -4,12 +4,13 @@
 //   D2. Creating takes two calls to Docker, create and start; attaching runs beside the second. Everything else (why it
 //       ended, images, networks) is asked off that path, or once.
 //   D3. Whatever a create began is undone before its error is told, or handed to #reaping when nobody can wait for it.
-//   D4. Containers carry the invoker's id and boot as labels: what has another boot was left by an earlier life.
+//   D4. Containers carry the invoker's id, directory and boot as labels: what has the same directory and another boot was
+//       left by an earlier life. An id alone does not tell: two installations on one machine both have an invoker-1.
 
 import Docker from "dockerode";
 import type { Container, ContainerCreateOptions } from "dockerode";
 import { execFile } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { Agent } from "node:http";
 import { isAbsolute, join } from "node:path";
@@ -29,6 +30,7 @@ import { Freezer } from "./freezer.js";
 const USER = "65532:65532";
 const INVOKER_LABEL = "weft.invoker";
 const BOOT_LABEL = "weft.boot";
+const DIRECTORY_LABEL = "weft.directory";
 /** Where a sandbox finds its socket. */
 const LINK_DIRECTORY = "/weft/link";
 /** Open files of one process inside. */
@@ -125,7 +127,12 @@ export class DockerDriver implements SandboxDriver {
     const containers = await this.#ask(
       this.#docker.listContainers({ all: true, filters: { label: [`${INVOKER_LABEL}=${this.deps.invokerId}`] } }),
     );
-    const old = containers.filter((container) => container.Labels[BOOT_LABEL] !== this.deps.bootId);
+    const old = containers.filter(({ Labels, State }) => {
+      const directory = Labels[DIRECTORY_LABEL];
+      if (directory === this.deps.directory) return Labels[BOOT_LABEL] !== this.deps.bootId;
+      // Of an installation that was thrown away nobody else removes what is left.
+      return State === "exited" && (directory === undefined || !existsSync(directory));
+    });
     await Promise.all(
       old.map(async ({ Id: id }) => {
         this.#freezer.thaw(id); // what is frozen cannot be killed
@@ -245,7 +252,11 @@ export class DockerDriver implements SandboxDriver {
       Image: kind.image,
       User: USER,
       Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      Labels: { [INVOKER_LABEL]: this.deps.invokerId, [BOOT_LABEL]: this.deps.bootId },
+      Labels: {
+        [INVOKER_LABEL]: this.deps.invokerId,
+        [DIRECTORY_LABEL]: this.deps.directory,
+        [BOOT_LABEL]: this.deps.bootId,
+      },
       Hostname: "sandbox",
       HostConfig: {
         Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
