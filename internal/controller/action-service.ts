@@ -2,7 +2,7 @@ import { invalidField, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
 import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange } from "../core/action/action.js";
-import { cutPage, isEntityPosition, readPage } from "../core/action/page.js";
+import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { EntityChange, EntityStore } from "../core/action/store.js";
 import type { Package } from "../core/action/types.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -75,17 +75,14 @@ export class ActionService {
       await this.#visiblePackage(caller, namespace, inPackage);
     }
     const { entities } = this.deps;
-    const [read, totalSize] = await Promise.all([
+    const [{ entries, more }, totalSize] = await Promise.all([
       entities.listActions({
         namespace,
         package: inPackage,
-        limit: page.size + 1,
-        skip: page.skip,
-        after: page.after,
+        ...page.query,
       }),
       request.withTotal ? entities.countActions(namespace, inPackage) : undefined,
     ]);
-    const { entries, more } = cutPage(read, page.size);
     const last = entries.at(-1);
     return {
       actions: entries.map((action) => actionToWire(action)),

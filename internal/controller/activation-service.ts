@@ -1,5 +1,4 @@
 import { parseActivationId } from "../base/ids.js";
-import { cutPage } from "../core/action/page.js";
 import { activationQuery } from "../core/activation/query.js";
 import type { ActivationStore } from "../core/activation/store.js";
 import { ownNamespace } from "../core/tenancy/identity.js";
@@ -43,11 +42,10 @@ export class ActivationService {
       uptoWallMs: wallMsOf(request.upto),
     });
     const { activations } = this.deps;
-    const [read, totalSize] = await Promise.all([
+    const [{ entries, more }, totalSize] = await Promise.all([
       activations.list(query),
       request.withTotal ? activations.count(query) : undefined,
     ]);
-    const { entries, more } = cutPage(read, page.size);
     const last = entries.at(-1);
     return {
       activations: entries.map(activationToWire),

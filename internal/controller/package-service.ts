@@ -1,7 +1,15 @@
 import { invalidField, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
-import { cutPage, isEntityPosition, PAGE_SIZE_MAX, readPage } from "../core/action/page.js";
+import { keyValuesJson } from "../core/action/key-values.js";
+import {
+  cutPage,
+  isEntityPosition,
+  PAGE_BYTES_MAX,
+  PAGE_SIZE_MAX,
+  readPage,
+  type Listed,
+} from "../core/action/page.js";
 import type { EntityChange, EntityStore, ListQuery } from "../core/action/store.js";
 import type { Action, Package } from "../core/action/types.js";
 import {
@@ -72,16 +80,15 @@ export class PackageService {
     const violations = new Violations();
     const page = readPage(request, ["packages", namespace], isEntityPosition, violations);
     violations.check();
-    const query: ListQuery = { namespace, limit: page.size + 1, skip: page.skip, after: page.after };
+    const query: ListQuery = { namespace, ...page.query };
     const { entities } = this.deps;
-    const [read, totalSize] =
+    const [{ entries, more }, totalSize] =
       namespace === caller.namespace
         ? await Promise.all([
             entities.listPackages(query),
             request.withTotal ? entities.countPackages(namespace) : undefined,
           ])
         : await this.#listPublic(query, request.withTotal);
-    const { entries, more } = cutPage(read, page.size);
     const last = entries.at(-1);
     return {
       packages: entries.map((one) => packageToWire(one)),
@@ -129,7 +136,7 @@ export class PackageService {
   }
 
   /** Somebody else's packages: those that are public, as if there were no others. They are few, so all are read. */
-  async #listPublic(query: ListQuery, withTotal: boolean): Promise<[readonly Package[], number | undefined]> {
+  async #listPublic(query: ListQuery, withTotal: boolean): Promise<[Listed<Package>, number | undefined]> {
     const { after } = query;
     const all = await everything((page) => this.deps.entities.listPackages(page), query.namespace);
     const visible = all.filter((one) => one.publish);
@@ -140,23 +147,28 @@ export class PackageService {
             (one.updatedWallMs === after.updatedWallMs && one.name > after.name),
         )
       : visible;
-    return [rest.slice(query.skip, query.skip + query.limit), withTotal ? visible.length : undefined];
+    const page = cutPage(rest.slice(query.skip), query.limit, keyValueBytes, query.bytesMax);
+    return [page, withTotal ? visible.length : undefined];
   }
 }
 
 /** Every entry of a list, page by page. */
 async function everything<T extends { readonly updatedWallMs: number; readonly name: string }>(
-  list: (query: ListQuery) => Promise<readonly T[]>,
+  list: (query: ListQuery) => Promise<Listed<T>>,
   namespace: string,
 ): Promise<readonly T[]> {
   const all: T[] = [];
   for (;;) {
     const last = all.at(-1);
     const after = last && { updatedWallMs: last.updatedWallMs, name: last.name };
-    const read = await list({ namespace, limit: PAGE_SIZE_MAX, skip: 0, after });
-    all.push(...read);
-    if (read.length < PAGE_SIZE_MAX) return all;
+    const { entries, more } = await list({ namespace, limit: PAGE_SIZE_MAX, bytesMax: PAGE_BYTES_MAX, skip: 0, after });
+    all.push(...entries);
+    if (!more) return all;
   }
+}
+
+function keyValueBytes({ annotations, parameters }: Package): number {
+  return keyValuesJson(annotations).length + keyValuesJson(parameters).length;
 }
 
 function noPackage(namespace: string, name: string): WeftError {

@@ -1,6 +1,6 @@
 import { invalidField, toWeftError } from "../base/errors.js";
 import { Violations } from "../base/violations.js";
-import { cutPage, isEntityPosition, readPage } from "../core/action/page.js";
+import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { Draft, EntityStore } from "../core/action/store.js";
 import type { Rule } from "../core/action/types.js";
 import { changedRule, newRule, splitKey, type RuleChange } from "../core/rule/rule.js";
@@ -63,11 +63,10 @@ export class RuleService {
     const page = readPage(request, ["rules", namespace], isEntityPosition, violations);
     violations.check();
     const { entities } = this.deps;
-    const [read, totalSize] = await Promise.all([
-      entities.listRules({ namespace, limit: page.size + 1, skip: page.skip, after: page.after }),
+    const [{ entries, more }, totalSize] = await Promise.all([
+      entities.listRules({ namespace, ...page.query }),
       request.withTotal ? entities.countRules(namespace) : undefined,
     ]);
-    const { entries, more } = cutPage(read, page.size);
     const last = entries.at(-1);
     return {
       rules: entries.map((rule) => ruleToWire(rule)),

@@ -1,6 +1,6 @@
 import { invalidField } from "../base/errors.js";
 import { Violations } from "../base/violations.js";
-import { cutPage, isEntityPosition, readPage } from "../core/action/page.js";
+import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { Trigger } from "../core/action/types.js";
 import { ownNamespace } from "../core/tenancy/identity.js";
@@ -57,11 +57,10 @@ export class TriggerService {
     const page = readPage(request, ["triggers", namespace], isEntityPosition, violations);
     violations.check();
     const { entities } = this.deps;
-    const [read, totalSize] = await Promise.all([
-      entities.listTriggers({ namespace, limit: page.size + 1, skip: page.skip, after: page.after }),
+    const [{ entries, more }, totalSize] = await Promise.all([
+      entities.listTriggers({ namespace, ...page.query }),
       request.withTotal ? entities.countTriggers(namespace) : undefined,
     ]);
-    const { entries, more } = cutPage(read, page.size);
     const last = entries.at(-1);
     return {
       triggers: entries.map((trigger) => triggerToWire(trigger)),

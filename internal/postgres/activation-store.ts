@@ -1,5 +1,6 @@
 import { invariant, WeftError } from "../base/errors.js";
 import type { ActivationId } from "../base/ids.js";
+import type { Listed } from "../core/action/page.js";
 import type { ActivationQuery, ActivationStore, RecordedActivation } from "../core/activation/store.js";
 import type { ActionActivation, Activation } from "../core/activation/types.js";
 import {
@@ -15,10 +16,11 @@ import {
   type ActivationRow,
 } from "./activation-columns.js";
 import { uuidArray } from "./binary-array.js";
-import { pageOf, type Database, type Statement, type Value } from "./database.js";
+import type { Database, Statement, Value } from "./database.js";
 import { violatedConstraint } from "./errors.js";
 import { GroupCommit } from "./group-commit.js";
 import { dropPartitions, makePartitions, trimDefault } from "./partitions.js";
+import { listed, listedColumns, pageOf, withinBytes, type ListedRow } from "./listed.js";
 import { collectRevisions } from "./revision-garbage.js";
 
 /** Most records of one call, and of one batch to the database: larger ones are hardly cheaper per row. */
@@ -59,18 +61,21 @@ export class PostgresActivationStore implements ActivationStore {
     return activationOf(row);
   }
 
-  async list(query: ActivationQuery): Promise<readonly Activation[]> {
+  async list(query: ActivationQuery): Promise<Listed<Activation>> {
     const { where, values } = conditions(query);
     const join = query.full ? "left join activation_logs l on l.id = a.id" : "";
+    const bytes = query.full ? "octet_length(a.result) + coalesce(octet_length(l.lines), 0)" : "0";
     // Page first, join then: logs are read for what is shown and for nothing else.
-    const rows = await this.database.rows<ActivationRow>(
-      `select ${activationColumns(query.full)}
-       from (select * from activations a where ${where}
-             order by a.start_ms desc, a.id desc ${pageOf(query)}) a ${join}
-       order by a.start_ms desc, a.id desc`,
+    const rows = await this.database.rows<ActivationRow & ListedRow>(
+      `select * from (
+         select ${activationColumns(query.full)}, ${listedColumns(bytes, "a.start_ms desc, a.id desc")}
+         from (select * from activations a where ${where}
+               order by a.start_ms desc, a.id desc ${pageOf(query)}) a ${join}) page
+       where ${withinBytes(query)}
+       order by start_ms desc, id desc`,
       values,
     );
-    return rows.map(activationOf);
+    return listed(rows, query, activationOf);
   }
 
   async count(query: ActivationQuery): Promise<number> {

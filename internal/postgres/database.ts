@@ -201,11 +201,6 @@ export function only<Row>(rows: readonly Row[]): Row {
   return row;
 }
 
-/** A page as SQL: as text, because a plan for an unknown number of rows sorts where it could walk an index. */
-export function pageOf(page: { readonly limit: number; readonly skip: number }): string {
-  return `limit ${Math.trunc(page.limit)} offset ${Math.trunc(page.skip)}`;
-}
-
 function describeUrl(url: string): string {
   let parsed: URL;
   try {

@@ -65,12 +65,14 @@ const WRITTEN = [
   "action_key",
 ] as const;
 
-const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
+export const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
+
+/** Gives rules their state. */
+export const joinLinks = `
+  left join rule_links l on e.kind = 'rule' and l.rule_namespace = e.namespace and l.rule_name = e.name`;
 
 /** Whole rows, with the state of rules. */
-export const selectFrom = `
-  select ${READ}, l.active
-  from entities e left join rule_links l on e.kind = 'rule' and l.rule_namespace = e.namespace and l.rule_name = e.name`;
+export const selectFrom = `select ${READ}, l.active from entities e ${joinLinks}`;
 
 const nowMs = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 

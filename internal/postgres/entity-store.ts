@@ -1,15 +1,18 @@
 import { WeftError } from "../base/errors.js";
+import type { Listed } from "../core/action/page.js";
 import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../core/action/store.js";
 import type { Action, Package, Rule, RuleLink, Stored, Trigger } from "../core/action/types.js";
 import { announce, watchChanges, type ChangeWatchDeps } from "./changes.js";
-import { pageOf, type Queryable, type Value } from "./database.js";
+import type { Queryable, Value } from "./database.js";
 import {
   countEntities,
   draftValues,
   entityOf,
   insertEntity,
   insertRevision,
+  joinLinks,
   packageOf,
+  READ,
   retireRevisions,
   revisionOf,
   selectFrom,
@@ -21,6 +24,7 @@ import {
   type RevisionRow,
 } from "./entity-sql.js";
 import { violatedConstraint } from "./errors.js";
+import { listed, listedColumns, pageOf, withinBytes, type ListedRow } from "./listed.js";
 import { collectRevisions } from "./revision-garbage.js";
 
 /** pg reads bytes as hex in one string: in pieces, large code does not take four times its size. */
@@ -47,7 +51,7 @@ export class PostgresEntityStore implements EntityStore {
     return get(this.deps.database, "action", namespace, name);
   }
 
-  listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<readonly Action[]> {
+  listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<Listed<Action>> {
     return list(this.deps.database, "action", query, query.package);
   }
 
@@ -120,7 +124,7 @@ export class PostgresEntityStore implements EntityStore {
     return get(this.deps.database, "package", namespace, name);
   }
 
-  listPackages(query: ListQuery): Promise<readonly Package[]> {
+  listPackages(query: ListQuery): Promise<Listed<Package>> {
     return list(this.deps.database, "package", query);
   }
 
@@ -178,7 +182,7 @@ export class PostgresEntityStore implements EntityStore {
     return this.deps.database.rows<RuleLink & Record<string, unknown>>(selectRules, [namespace, trigger]);
   }
 
-  listTriggers(query: ListQuery): Promise<readonly Trigger[]> {
+  listTriggers(query: ListQuery): Promise<Listed<Trigger>> {
     return list(this.deps.database, "trigger", query);
   }
 
@@ -218,7 +222,7 @@ export class PostgresEntityStore implements EntityStore {
     return get(this.deps.database, "rule", namespace, name);
   }
 
-  listRules(query: ListQuery): Promise<readonly Rule[]> {
+  listRules(query: ListQuery): Promise<Listed<Rule>> {
     return list(this.deps.database, "rule", query);
   }
 
@@ -351,7 +355,7 @@ async function list<K extends EntityKind>(
   kind: K,
   query: ListQuery,
   packageName?: string,
-): Promise<readonly EntityOf[K][]> {
+): Promise<Listed<EntityOf[K]>> {
   const values: Value[] = [query.namespace, kind];
   const where = ["e.namespace = $1", "e.kind = $2"];
   const add = (value: Value): string => `$${values.push(value)}`;
@@ -361,12 +365,19 @@ async function list<K extends EntityKind>(
     // The first condition is implied; it is what the index can start at.
     where.push(`e.updated_ms <= ${ms}`, `(e.updated_ms < ${ms} or e.name > ${name})`);
   }
-  const rows = await from.rows<EntityRow & Record<string, unknown>>(
-    `${selectFrom} where ${where.join(" and ")}
-     order by e.updated_ms desc, e.name ${pageOf(query)}`,
+  const rows = await from.rows<EntityRow & ListedRow & Record<string, unknown>>(
+    `select * from (
+       select ${READ}, l.active, ${listedColumns(
+         "octet_length(e.annotations) + octet_length(e.parameters)",
+         "e.updated_ms desc, e.name",
+       )}
+       from (select * from entities e where ${where.join(" and ")}
+             order by e.updated_ms desc, e.name ${pageOf(query)}) e ${joinLinks}) page
+     where ${withinBytes(query)}
+     order by updated_ms desc, name`,
     values,
   );
-  return rows.map((row) => entityOf(row) as EntityOf[K]);
+  return listed(rows, query, (row) => entityOf(row) as EntityOf[K]);
 }
 
 async function read(from: Queryable, namespace: string, name: string): Promise<EntityRow | undefined> {

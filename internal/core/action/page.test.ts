@@ -62,4 +62,13 @@ describe("a page", () => {
     expect(cutPage([1, 2, 3], 2)).toEqual({ entries: [1, 2], more: true });
     expect(cutPage([1, 2], 2)).toEqual({ entries: [1, 2], more: false });
   });
+
+  it("ends with the entry that fills it, and has at least one", () => {
+    const bytes = (entry: number): number => entry;
+    expect(cutPage([4, 4, 4, 4], 3, bytes, 8)).toEqual({ entries: [4, 4], more: true });
+    expect(cutPage([4, 4, 4, 4], 3, bytes, 9)).toEqual({ entries: [4, 4, 4], more: true });
+    expect(cutPage([100, 1], 3, bytes, 8)).toEqual({ entries: [100], more: true });
+    expect(cutPage([1, 100], 3, bytes, 8)).toEqual({ entries: [1, 100], more: false });
+    expect(cutPage([], 3, bytes, 8)).toEqual({ entries: [], more: false });
+  });
 });

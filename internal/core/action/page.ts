@@ -8,6 +8,17 @@ import type { Violations } from "../../base/violations.js";
 export const PAGE_SIZE_DEFAULT = 30;
 export const PAGE_SIZE_MAX = 200;
 export const SKIP_MAX = 1_000_000;
+/**
+ * A page ends with the entry that fills so many bytes: two hundred of the largest entries fit into no message, and into
+ * little memory. The largest single one, a record with its result and logs, has 11 MiB.
+ */
+export const PAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Entries of a list in their order, and whether there are others behind them. */
+export interface Listed<T> {
+  readonly entries: readonly T[];
+  readonly more: boolean;
+}
 
 export interface PageRequest {
   readonly pageSize: number;
@@ -21,6 +32,13 @@ export interface Page<P> {
   readonly size: number;
   readonly skip: number;
   readonly after: P | undefined;
+  /** What a store is asked for. */
+  readonly query: {
+    readonly limit: number;
+    readonly bytesMax: number;
+    readonly skip: number;
+    readonly after: P | undefined;
+  };
   /** Token of the page after this one. */
   next(position: P): string;
 }
@@ -51,20 +69,31 @@ export function readPage<P>(
     after = decode(pageToken, query, isPosition);
     if (after === undefined) violations.add("page_token", "is not a token that this list gave out");
   }
+  const size = pageSize === 0 ? PAGE_SIZE_DEFAULT : pageSize;
   return {
-    size: pageSize === 0 ? PAGE_SIZE_DEFAULT : pageSize,
+    size,
     skip,
     after,
+    query: { limit: size, bytesMax: PAGE_BYTES_MAX, skip, after },
     next: (position) => encode(position, query),
   };
 }
 
-/** Splits what was read with one entry more than the page holds. */
+/**
+ * The first page of what was read: at most `limit` entries, and none behind those that fill `bytesMax`.
+ * @param bytesOf how large one is; without it they are small
+ */
 export function cutPage<T>(
   read: readonly T[],
-  size: number,
-): { readonly entries: readonly T[]; readonly more: boolean } {
-  return { entries: read.slice(0, size), more: read.length > size };
+  limit: number,
+  bytesOf: (entry: T) => number = () => 0,
+  bytesMax: number = PAGE_BYTES_MAX,
+): Listed<T> {
+  let count = 0;
+  for (let bytes = 0; count < read.length && count < limit && bytes < bytesMax; count++) {
+    bytes += bytesOf(read[count] as T);
+  }
+  return { entries: read.slice(0, count), more: read.length > count };
 }
 
 const CHECK_BYTES = 6;

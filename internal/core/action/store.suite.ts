@@ -74,6 +74,7 @@ export interface EntityWorld {
 const page = (overrides: Partial<ListQuery> = {}): ListQuery => ({
   namespace: "guest",
   limit: 200,
+  bytesMax: Number.MAX_SAFE_INTEGER,
   skip: 0,
   ...overrides,
 });
@@ -160,7 +161,7 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(created).toMatchObject({ ...stored, name: "x", revision: 1 });
         expect(Math.abs(created.updatedWallMs - before)).toBeLessThan(60_000);
         expect(await verbs.get(other, "x")).toEqual(created);
-        expect(await verbs.list(other, page())).toEqual([created]);
+        expect(await verbs.list(other, page())).toEqual({ entries: [created], more: false });
         expect(await verbs.count(other, "guest")).toBe(1);
       });
 
@@ -184,7 +185,7 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         await expect(verbs.get(store, "x")).rejects.toMatchObject(wrong);
         await expect(verbs.update(store, "x", 1)).rejects.toMatchObject(wrong);
         await expect(verbs.delete(store, "x")).rejects.toMatchObject(wrong);
-        expect(await verbs.list(store, page())).toEqual([]);
+        expect(await verbs.list(store, page())).toEqual({ entries: [], more: false });
         expect(await kinds[taker].get(store, "x")).toMatchObject({ revision: 1 });
       });
 
@@ -235,8 +236,9 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
       it("is listed latest change first, in pages, by token and by skipping, of its namespace only", async () => {
         for (const n of ["c", "a", "b", "e", "d"]) await verbs.create(store, { name: n });
         await verbs.update(store, "a", 1);
-        const all = await verbs.list(store, page());
+        const { entries: all, more } = await verbs.list(store, page());
         expect(all).toHaveLength(5);
+        expect(more).toBe(false);
         const sorted = [...all].sort((a, b) => b.updatedWallMs - a.updatedWallMs || (a.name < b.name ? -1 : 1));
         expect(all).toEqual(sorted);
         expect(all.findIndex((e) => e.name === "a")).toBeLessThan(all.findIndex((e) => e.name === "c"));
@@ -244,17 +246,41 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         const paged: unknown[] = [];
         for (let after: ListQuery["after"]; ;) {
           const some = await verbs.list(store, page({ limit: 2, after }));
-          paged.push(...some);
-          const last = some.at(-1);
-          if (!last) break;
+          paged.push(...some.entries);
+          const last = some.entries.at(-1);
+          if (!last || !some.more) break;
           after = { updatedWallMs: last.updatedWallMs, name: last.name };
         }
         expect(paged).toEqual(all);
-        expect(await verbs.list(store, page({ limit: 2, skip: 2 }))).toEqual(all.slice(2, 4));
-        expect(await verbs.list(store, page({ skip: 5 }))).toEqual([]);
-        expect(await verbs.list(store, page({ namespace: "nowhere" }))).toEqual([]);
+        expect(await verbs.list(store, page({ limit: 2, skip: 2 }))).toEqual({ entries: all.slice(2, 4), more: true });
+        expect(await verbs.list(store, page({ limit: 3, skip: 2 }))).toEqual({ entries: all.slice(2), more: false });
+        expect(await verbs.list(store, page({ skip: 5 }))).toEqual({ entries: [], more: false });
+        expect(await verbs.list(store, page({ namespace: "nowhere" }))).toEqual({ entries: [], more: false });
         expect(await verbs.count(store, "guest")).toBe(5);
         expect(await verbs.count(store, "nowhere")).toBe(0);
+      });
+
+      it("is listed until so many bytes are reached, one at least", async () => {
+        for (const n of ["a", "b", "c", "d"]) {
+          await verbs.create(store, {
+            name: n,
+            annotations: [{ key: "k", valueJson: `"${"x".repeat(1_000)}"`, init: false }],
+          });
+        }
+        const { entries: all } = await verbs.list(store, page());
+        for (const [bytesMax, count] of [
+          [1, 1],
+          [1_000, 1],
+          [1_500, 2],
+          [2_500, 3],
+          [10_000, 4],
+        ] as const) {
+          expect(await verbs.list(store, page({ bytesMax }))).toEqual({
+            entries: all.slice(0, count),
+            more: count < 4,
+          });
+          expect(await verbs.list(store, page({ bytesMax, skip: 3 }))).toEqual({ entries: all.slice(3), more: false });
+        }
       });
 
       it("goes with its namespace", async () => {
@@ -368,9 +394,9 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(await store.countActions("guest", undefined)).toBe(3);
         expect(await store.countActions("guest", "tools")).toBe(2);
         expect(await store.countActions("guest", "empty")).toBe(0);
-        const ofTools = await store.listActions({ ...page(), package: "tools" });
+        const { entries: ofTools } = await store.listActions({ ...page(), package: "tools" });
         expect(ofTools.map((a) => a.name)).toEqual(["tools/tools", "tools/hello"]);
-        expect(await store.listActions({ ...page(), package: "empty" })).toEqual([]);
+        expect((await store.listActions({ ...page(), package: "empty" })).entries).toEqual([]);
       });
     });
 
@@ -495,7 +521,7 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(await store.setRuleActive("guest", "r", false)).toEqual({ ...created, active: false });
         expect(await other.setRuleActive("guest", "r", true)).toEqual(created);
         await expect(store.setRuleActive("guest", "none", true)).rejects.toMatchObject({ kind: "notFound" });
-        expect(await store.listRules(page())).toEqual([created]);
+        expect((await store.listRules(page())).entries).toEqual([created]);
       });
 
       it("stays inactive when its trigger is deleted, also when one of that name comes back, until it is enabled", async () => {

@@ -1,10 +1,13 @@
+import type { Listed } from "./page.js";
 import type { Action, KeyValue, Package, Rule, RuleLink, Stored, Trigger, Exec, ActionLimits } from "./types.js";
 
 /** A page of a list: latest change first, ties by name. */
 export interface ListQuery {
   readonly namespace: string;
-  /** 1 to 201: a page, and one more to know whether there is another. */
+  /** Most entries, 1 to 200. */
   readonly limit: number;
+  /** The entry with which annotations and parameters have so many bytes is the last one. */
+  readonly bytesMax: number;
   /** Entries to leave out at the start, for OpenWhisk's paging; 0 for none. */
   readonly skip: number;
   /** Continue after this entry, for page tokens. */
@@ -42,7 +45,7 @@ export interface EntityStore {
   createAction(action: Draft<Action>, code: Uint8Array, revision: Revision): Promise<Action>;
   getAction(namespace: string, name: string): Promise<Action>;
   /** `package`: only actions of it. */
-  listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<readonly Action[]>;
+  listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<Listed<Action>>;
   countActions(namespace: string, packageName: string | undefined): Promise<number>;
   /** `code` undefined keeps the stored one. */
   updateAction(
@@ -59,7 +62,7 @@ export interface EntityStore {
 
   createPackage(draft: Draft<Package>): Promise<Package>;
   getPackage(namespace: string, name: string): Promise<Package>;
-  listPackages(query: ListQuery): Promise<readonly Package[]>;
+  listPackages(query: ListQuery): Promise<Listed<Package>>;
   countPackages(namespace: string): Promise<number>;
   /** Actions of the package get new revision ids when its init parameters changed: `revisions` has one per action. */
   updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package>;
@@ -70,7 +73,7 @@ export interface EntityStore {
   getTrigger(namespace: string, name: string): Promise<Trigger>;
   /** Rules attached to a trigger, by name. Empty when the trigger does not exist. */
   rulesOf(namespace: string, trigger: string): Promise<readonly RuleLink[]>;
-  listTriggers(query: ListQuery): Promise<readonly Trigger[]>;
+  listTriggers(query: ListQuery): Promise<Listed<Trigger>>;
   countTriggers(namespace: string): Promise<number>;
   updateTrigger(draft: Draft<Trigger>, expected: number): Promise<Trigger>;
   /** Its rules stay and lose their link: they read inactive. */
@@ -79,7 +82,7 @@ export interface EntityStore {
   /** Links it to its trigger, active. @throws failedPrecondition NO_SUCH_TRIGGER, NO_SUCH_ACTION */
   createRule(draft: Draft<Rule>): Promise<Rule>;
   getRule(namespace: string, name: string): Promise<Rule>;
-  listRules(query: ListQuery): Promise<readonly Rule[]>;
+  listRules(query: ListQuery): Promise<Listed<Rule>>;
   countRules(namespace: string): Promise<number>;
   /** Keeps the state; moves the link when the trigger changed. @throws failedPrecondition as createRule */
   updateRule(draft: Draft<Rule>, expected: number): Promise<Rule>;

@@ -2,6 +2,7 @@ import type { ActivationId } from "../../base/ids.js";
 import { Violations } from "../../base/violations.js";
 import {
   isActivationPosition,
+  PAGE_BYTES_MAX,
   readPage,
   type ActivationPosition,
   type Page,
@@ -22,7 +23,7 @@ export interface ActivationListInput extends PageRequest {
 /** The end of the year 9999. */
 const WALL_MS_MAX = 253_402_300_799_999;
 
-/** The query of one page, which reads one entry more than the page holds. @throws invalidArgument with every field */
+/** The query of one page. @throws invalidArgument with every field */
 export function activationQuery(input: ActivationListInput): {
   readonly query: ActivationQuery;
   readonly page: Page<ActivationPosition>;
@@ -48,7 +49,8 @@ export function activationQuery(input: ActivationListInput): {
       sinceWallMs,
       uptoWallMs,
       full: input.full,
-      limit: page.size + 1,
+      limit: page.size,
+      bytesMax: PAGE_BYTES_MAX,
       skip: page.skip,
       after: page.after && { startWallMs: page.after.startWallMs, id: page.after.id as ActivationId },
     },

@@ -70,6 +70,7 @@ const aQuery = (overrides: Partial<ActivationQuery> = {}): ActivationQuery => ({
   namespace: "guest",
   full: true,
   limit: 200,
+  bytesMax: Number.MAX_SAFE_INTEGER,
   skip: 0,
   ...overrides,
 });
@@ -114,7 +115,7 @@ export function activationStoreSuite(
         const activation = anActivation(overrides);
         await store.record([sync(activation)]);
         expect(await store.get("guest", activation.id)).toEqual(activation);
-        expect(await store.list(aQuery())).toEqual([activation]);
+        expect(await store.list(aQuery())).toEqual({ entries: [activation], more: false });
       });
 
       it("keeps its result letter by letter: digits, spaces, key order, repeated keys and escapes", async () => {
@@ -230,7 +231,7 @@ export function activationStoreSuite(
         const activations = Array.from({ length: 300 }, (_, i) => anActivation({ logs: i % 2 ? [`line ${i}`] : [] }));
         await Promise.all(activations.map((activation) => store.record([sync(activation)])));
         const listed = await store.list(aQuery());
-        expect(listed).toHaveLength(200);
+        expect([listed.entries.length, listed.more]).toEqual([200, true]);
         expect(await store.count(aQuery())).toBe(300);
         for (const activation of activations.slice(0, 20)) {
           expect(await other.get("guest", activation.id)).toEqual(activation);
@@ -249,7 +250,7 @@ export function activationStoreSuite(
         ];
         await store.record(activations.map(sync));
         const expected = [5, 3, 0, 2, 1, 4].map((i) => activations[i]?.id);
-        expect((await store.list(aQuery())).map((a) => a.id)).toEqual(expected);
+        expect((await store.list(aQuery())).entries.map((a) => a.id)).toEqual(expected);
       });
 
       it("pages by what came last, also when records arrive between the pages", async () => {
@@ -260,9 +261,9 @@ export function activationStoreSuite(
         const seen: ActivationId[] = [];
         for (let after: ActivationQuery["after"]; ;) {
           const page = await store.list(aQuery({ limit: 7, after }));
-          seen.push(...page.map((a) => a.id));
-          const last = page.at(-1);
-          if (!last || page.length < 7) break;
+          seen.push(...page.entries.map((a) => a.id));
+          const last = page.entries.at(-1);
+          if (!last || !page.more) break;
           after = { startWallMs: last.startWallMs, id: last.id };
           await store.record([sync(anActivation({ startWallMs: todayMs + DAY_MS }))]);
         }
@@ -274,14 +275,34 @@ export function activationStoreSuite(
         const activations = Array.from({ length: 5 }, (_, i) => anActivation({ startWallMs: todayMs - i }));
         await store.record(activations.map(sync));
         const page = await store.list(aQuery({ limit: 2, skip: 1 }));
-        expect(page.map((a) => a.id)).toEqual(activations.slice(1, 3).map((a) => a.id));
-        expect(await store.list(aQuery({ skip: 5 }))).toEqual([]);
+        expect(page.entries.map((a) => a.id)).toEqual(activations.slice(1, 3).map((a) => a.id));
+        expect(page.more).toBe(true);
+        expect(await store.list(aQuery({ skip: 5 }))).toEqual({ entries: [], more: false });
+      });
+
+      it("ends with the record that fills it, result and logs, one at least", async () => {
+        const activations = Array.from({ length: 4 }, (_, i) =>
+          anActivation({ startWallMs: todayMs - i, resultJson: `"${"x".repeat(500)}"`, logs: ["l".repeat(500)] }),
+        );
+        await store.record(activations.map(sync));
+        for (const [bytesMax, count] of [
+          [1, 1],
+          [1_000, 1],
+          [1_500, 2],
+          [2_500, 3],
+          [10_000, 4],
+        ] as const) {
+          const { entries, more } = await store.list(aQuery({ bytesMax }));
+          expect([entries, more]).toEqual([activations.slice(0, count), count < 4]);
+          const brief = await store.list(aQuery({ bytesMax, full: false }));
+          expect([brief.entries.length, brief.more]).toEqual([4, false]);
+        }
       });
 
       it("without results and logs leaves them empty", async () => {
         const activation = anActivation({ logs: ["line"], initMs: 3 });
         await store.record([sync(activation)]);
-        expect(await store.list(aQuery({ full: false }))).toEqual([without(activation)]);
+        expect((await store.list(aQuery({ full: false }))).entries).toEqual([without(activation)]);
       });
 
       it.each([
@@ -304,7 +325,7 @@ export function activationStoreSuite(
           at("late", 30),
           at("theirs", 40, { namespace: "other" }),
         ]);
-        const listed = await store.list(aQuery(filter));
+        const { entries: listed } = await store.list(aQuery(filter));
         expect(listed.map((a) => (a.of === "action" ? a.invokerId : ""))).toEqual(expected);
         expect(await store.count(aQuery({ ...filter, limit: 1, skip: 3 }))).toBe(expected.length);
       });
@@ -317,7 +338,7 @@ export function activationStoreSuite(
         const fresh = anActivation({ startWallMs: todayMs, logs: ["fresh"] });
         await store.record([old, recent, fresh].map(sync));
         await Promise.all([store.maintain(7), other.maintain(7), store.maintain(7)]);
-        expect((await store.list(aQuery())).map((a) => a.id)).toEqual([fresh.id, recent.id]);
+        expect((await store.list(aQuery())).entries.map((a) => a.id)).toEqual([fresh.id, recent.id]);
         await expect(store.get("guest", old.id)).rejects.toMatchObject({ kind: "notFound" });
         expect(await store.get("guest", fresh.id)).toEqual(fresh);
       });

@@ -1,4 +1,5 @@
 import type { ActivationId } from "../../base/ids.js";
+import type { Listed } from "../action/page.js";
 import type { ActionActivation, Activation } from "./types.js";
 
 /** Which records, latest start first, ties by id descending. */
@@ -11,8 +12,10 @@ export interface ActivationQuery {
   readonly uptoWallMs?: number | undefined;
   /** False leaves results and logs empty. */
   readonly full: boolean;
-  /** 1 to 201: a page, and one more to know whether there is another. */
+  /** Most records, 1 to 200. */
   readonly limit: number;
+  /** The record with which results and logs have so many bytes is the last one. Only of what is full. */
+  readonly bytesMax: number;
   readonly skip: number;
   readonly after?: { readonly startWallMs: number; readonly id: ActivationId } | undefined;
 }
@@ -33,7 +36,7 @@ export interface ActivationStore {
   record(batch: readonly RecordedActivation[]): Promise<void>;
   /** @throws notFound, also for another namespace's */
   get(namespace: string, id: ActivationId): Promise<Activation>;
-  list(query: ActivationQuery): Promise<readonly Activation[]>;
+  list(query: ActivationQuery): Promise<Listed<Activation>>;
   /** How many match, without limit and skip. */
   count(query: ActivationQuery): Promise<number>;
   /** Makes the partitions of the days to come and drops those older than `retentionDays`. May be repeated. */

@@ -102,9 +102,9 @@ describe("a query of activations", () => {
     ...more,
   });
 
-  it("reads one more than the page, within whole milliseconds", () => {
+  it("reads a page, within whole milliseconds", () => {
     const { query } = activationQuery(input({ name: "utils/echo", sinceWallMs: 1.2, uptoWallMs: 3.8 }));
-    expect(query).toMatchObject({ name: "utils/echo", sinceWallMs: 2, uptoWallMs: 3, limit: 11, after: undefined });
+    expect(query).toMatchObject({ name: "utils/echo", sinceWallMs: 2, uptoWallMs: 3, limit: 10, after: undefined });
   });
 
   it("goes on after the page before, if it is the same query", () => {

@@ -257,9 +257,18 @@ export function queueStoreSuite(name: string, open: () => Promise<QueueWorld>): 
         const requests = [aRequest(), aRequest({ name: "tools/other" })];
         await queue.fire(trigger, requests, "mine");
         expect(await activations.get("guest", trigger.id)).toEqual(trigger);
-        expect(await activations.list({ namespace: "guest", name: "greeted", full: true, limit: 10, skip: 0 })).toEqual(
-          [trigger],
-        );
+        expect(
+          (
+            await activations.list({
+              namespace: "guest",
+              name: "greeted",
+              full: true,
+              limit: 10,
+              skip: 0,
+              bytesMax: 1_000_000,
+            })
+          ).entries,
+        ).toEqual([trigger]);
         expect(await leftOver()).toEqual(requests.map((r) => r.id).sort());
       });
 
@@ -301,7 +310,7 @@ export function queueStoreSuite(name: string, open: () => Promise<QueueWorld>): 
           ...requests.slice(20).map((request) => queue.submit([request], "mine")),
         ]);
         expect(await leftOver()).toEqual(requests.map((r) => r.id).sort());
-        expect(await activations.count({ namespace: "guest", full: false, limit: 1, skip: 0 })).toBe(20);
+        expect(await activations.count({ namespace: "guest", full: false, limit: 1, bytesMax: 1, skip: 0 })).toBe(20);
       });
     });
   });
