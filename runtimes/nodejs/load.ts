@@ -1,13 +1,11 @@
 // Loads an action's code and finds its main function.
 
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { compileFunction, constants, Script } from "node:vm";
 import type { Init } from "./codec.js";
-import { unzip } from "./unzip.js";
 
 /** How long Node may take to find a syntax error again. */
 const CHECK_MS = 5_000;
@@ -21,6 +19,8 @@ export async function load(init: Init, workDir: string): Promise<Main> {
   const dir = mkdtempSync(join(workDir, "action-"));
   process.chdir(dir);
   if (init.binary) {
+    // Not loaded for those who bring no archive.
+    const { unzip } = await import("./unzip.js");
     unzip(init.code, dir);
     return pick(await importAny(entryOf(dir)), main, "the archive");
   }
@@ -109,13 +109,14 @@ async function importAny(path: string): Promise<unknown> {
   try {
     return (await import(pathToFileURL(path).href)) as unknown;
   } catch (thrown) {
-    if (thrown instanceof SyntaxError) addPlace(thrown, path);
+    if (thrown instanceof SyntaxError) await addPlace(thrown, path);
     throw thrown;
   }
 }
 
 /** Node keeps the place of a module's syntax error to itself, unless asked to check the file. */
-function addPlace(error: SyntaxError, path: string): void {
+async function addPlace(error: SyntaxError, path: string): Promise<void> {
+  const { spawnSync } = await import("node:child_process");
   const { stderr } = spawnSync(process.execPath, ["--check", path], { encoding: "utf8", timeout: CHECK_MS });
   const said = stderr.split("\n\n", 1)[0] ?? "";
   if (/^\S+:\d+\n/.test(said)) error.stack = `${said}\n\n${error.stack ?? ""}`;

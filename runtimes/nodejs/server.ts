@@ -71,7 +71,7 @@ mkdirSync(workDir, { recursive: true });
 const socket = connect(socketPath);
 const runs = new Map<number, Running>();
 const current = new AsyncLocalStorage<Running>();
-const runtimeUrl = import.meta.url.slice(0, import.meta.url.lastIndexOf("/") + 1);
+const runtimeDirectory = `${import.meta.dirname}/`;
 let only: Running | undefined;
 let main: Main | undefined;
 let initStarted = false;
@@ -570,7 +570,7 @@ function describe(thrown: unknown): string {
 /** The stack without the runtime's own frames, nor those of Node that led there. */
 function userStack(error: Error): string {
   const lines = (error.stack ?? String(error)).split("\n");
-  const own = lines.findIndex((line) => line.includes(runtimeUrl));
+  const own = lines.findIndex((line) => line.includes(runtimeDirectory));
   const users = own > 0 ? lines.slice(0, own) : lines;
   while (users.length > 1 && /^\s+at .*\(?node:/.test(users.at(-1) ?? "")) users.pop();
   return users.join("\n");

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { kindEnv, parseManifest } from "./manifest.js";
 
-const entry = { kind: "nodejs:20", default: true, image: "i", command: ["node", "nodejs/server.js"] };
+const entry = { kind: "nodejs:20", default: true, image: "i", command: ["node", "nodejs/server.cjs"] };
 const json = (nodejs: unknown): string => JSON.stringify({ runtimes: { nodejs } });
 
 describe("a runtimes manifest", () => {
