@@ -519,7 +519,35 @@ describe("the trace of a call", () => {
     const seen = world.driver.made[0]?.runs[0]?.traceparent ?? "";
     expect(seen).toContain(traceId);
     expect(seen).not.toContain("b7ad6b7169203331");
-    const names = (await recorded.finish()).map((span) => span.name);
-    expect(names).toEqual(["sandbox.start", "sandbox.init", "activation.run"]);
+    const warm = await dispatcher.invoke({ action, sandbox, traceparent: `00-${traceId}-b7ad6b7169203331-01` });
+    expect(warm.done?.startKind).toBe(StartKind.WARM);
+    const spans = await recorded.finish();
+    expect(spans.map((span) => span.name)).toEqual([
+      "sandbox.start",
+      "sandbox.init",
+      "activation.run",
+      "activation.run",
+    ]);
+    for (const span of spans) expect(span.spanContext().traceId).toBe(traceId);
+    const [start, init] = spans;
+    expect(init?.startTime[0]).toBeGreaterThanOrEqual(start?.endTime[0] ?? Infinity);
+  });
+
+  it("has no part in the start of a sandbox that was ready before there was an action", async () => {
+    const recorded = recordTraces();
+    world = new InvokerWorld({
+      tracer: recorded.tracer,
+      settings: { stems: [{ kind: "nodejs:20", memoryMb: 256, min: 1, max: 4 }] },
+    });
+    await world.start();
+    await world.elapse(1_000);
+    const action = world.action("echo");
+    const sandbox = await world.sandboxFor(action);
+    const dispatcher = await world.dispatcher();
+    const traceId = "0af7651916cd43dd8448eb211c80319c";
+    const made = await dispatcher.invoke({ action, sandbox, traceparent: `00-${traceId}-b7ad6b7169203331-01` });
+    expect(made.done?.startKind).toBe(StartKind.STEM);
+    const ours = (await recorded.finish()).filter((span) => span.spanContext().traceId === traceId);
+    expect(ours.map((span) => span.name)).toEqual(["sandbox.init", "activation.run"]);
   });
 });

@@ -312,7 +312,8 @@ export class SandboxHost {
     const { driver, clock, settings, metrics, log, tracer } = this.deps;
     const abort = new AbortController();
     this.#aborts.set(sandbox.number, abort);
-    const span = tracer.start("sandbox.start", "");
+    // The order, not the driver's beginning: whoever caused it waits from then on.
+    const orderedWallMs = clock.wallMs() - (clock.monoMs() - queuedMonoMs);
     const spec = {
       sandbox: sandbox.number,
       kind: sandbox.kind,
@@ -332,20 +333,22 @@ export class SandboxHost {
         this.#destroy(sandbox, process); // ended while it was made
         return;
       }
+      sandbox.madeWallMs = { from: orderedWallMs, to: clock.wallMs() };
       sandbox.started(process);
       if (stem) stem.backoff.reset();
       this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
     } catch (thrown) {
       const error = toWeftError(thrown);
-      span.fail(error);
       if (this.#isGone(sandbox)) return; // it was to end; that it did not begin is no failure
+      const span = tracer.start("sandbox.start", "", { startWallMs: orderedWallMs });
+      span.fail(error);
+      span.end();
       metrics.createFailed.observeMs(clock.monoMs() - createMonoMs);
       log.warn("a sandbox could not be made", { sandboxId: sandbox.number, kind: sandbox.kind, error });
       if (stem) stem.quietUntilMonoMs = clock.monoMs() + stem.backoff.nextMs();
       this.#failures.set(sandbox, error.message);
       sandbox.end("startFailed");
     } finally {
-      span.end();
       this.#aborts.delete(sandbox.number);
     }
   }

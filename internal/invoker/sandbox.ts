@@ -109,6 +109,8 @@ export class Sandbox implements Pooled {
   origin: "cold" | "stem" = "cold";
   queueMs = 0;
   createMs = 0;
+  /** From the order until it was there. */
+  madeWallMs: { readonly from: number; readonly to: number } | undefined;
   idleSinceMonoMs: number;
   priority = 0;
 
@@ -384,6 +386,7 @@ export class Sandbox implements Pooled {
     payer.startWallMs = clock.wallMs();
     payer.dueMonoMs = now + this.#ask.timeoutMs;
     this.#passRaw(payer);
+    this.#traceStart(payer);
     const span = tracer.start("sandbox.init", payer.request.traceparent, RUN_SPAN);
     this.#code = { kind: "loading", revision, payer, span };
     const { caller } = payer.request;
@@ -409,6 +412,14 @@ export class Sandbox implements Pooled {
       }),
     );
     this.#arm(payer.dueMonoMs);
+  }
+
+  /** The first call is what it was made for: its trace tells what the start took. A stem cell was made for nobody. */
+  #traceStart(payer: Run): void {
+    if (!this.madeWallMs || this.origin !== "cold") return;
+    const { from, to } = this.madeWallMs;
+    this.madeWallMs = undefined;
+    this.deps.tracer.start("sandbox.start", payer.request.traceparent, { startWallMs: from }).end(to);
   }
 
   #send(run: Run, spec: LoadableRevision["spec"]): void {
