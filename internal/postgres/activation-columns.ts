@@ -101,7 +101,7 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
   ];
 }
 
-/** In the order of `activationRows`: what is the same in many records of a batch comes together. */
+/** In the order of `writeActivations`: what is the same in many records of a batch comes together. */
 const COPY_COLUMNS = [
   ...[
     "id",
@@ -120,15 +120,20 @@ const COPY_COLUMNS = [
   ...["timeout_ms", "memory_mb", "logs_mb", "concurrency", "is_trigger"],
 ] as const;
 
-/** Copies what `activationRows` wrote. */
+/** Copies what `writeActivations` wrote. */
 export const COPY_ACTIVATIONS = `copy activations (${COPY_COLUMNS.join(", ")}) from stdin (format binary)`;
 
 /** What the fields of one size take. */
 const FIXED_BYTES = 128;
 
+/** To be filled by `writeActivations`. */
+export function activationRows(): CopyRows {
+  return new CopyRows(COPY_COLUMNS.length);
+}
+
 /** @param batch without two of the same id, and without logs */
-export function activationRows(batch: readonly ActionActivation[]): readonly Buffer[] {
-  const rows = new CopyRows(COPY_COLUMNS.length);
+export function writeActivations(rows: CopyRows, batch: readonly ActionActivation[]): readonly Buffer[] {
+  rows.begin();
   let before: ActionActivation | undefined;
   for (const a of batch) {
     const result = storable(a.resultJson);
@@ -171,7 +176,7 @@ export function activationRows(batch: readonly ActionActivation[]): readonly Buf
   return rows.finish();
 }
 
-/** True when the fields of the block in `activationRows` are the same. */
+/** True when the fields of the block in `writeActivations` are the same. */
 function looksAlike(a: ActionActivation, b: ActionActivation): boolean {
   return (
     a.path === b.path &&

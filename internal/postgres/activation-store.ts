@@ -14,8 +14,10 @@ import {
   idParameter,
   insertActivations,
   type ActivationRow,
+  writeActivations,
 } from "./activation-columns.js";
 import { uuidArray } from "./binary-array.js";
+import type { CopyRows } from "./copy.js";
 import type { Database, Statement, Value } from "./database.js";
 import { violatedConstraint } from "./errors.js";
 import { GroupCommit } from "./group-commit.js";
@@ -34,6 +36,8 @@ const TRIM_ROWS = 10_000;
 
 export class PostgresActivationStore implements ActivationStore {
   readonly #records: GroupCommit<readonly RecordedActivation[], undefined>;
+  /** Not in use. */
+  readonly #rows: CopyRows[] = [];
 
   constructor(private readonly database: Database) {
     this.#records = new GroupCommit({
@@ -113,8 +117,10 @@ export class PostgresActivationStore implements ActivationStore {
 
   /** @returns false when one of them is there already, and nothing was done: after a link broke records come again */
   async #copied(records: readonly ActionActivation[]): Promise<boolean> {
+    const rows = this.#rows.pop() ?? activationRows();
     try {
-      await this.database.copy(COPY_ACTIVATIONS, activationRows(records));
+      await this.database.copy(COPY_ACTIVATIONS, writeActivations(rows, records));
+      this.#rows.push(rows); // and not after a failure: it may still wait to be written to a dead connection
       return true;
     } catch (thrown) {
       if (thrown instanceof WeftError && violatedConstraint(thrown.cause) !== undefined) return false;

@@ -24,8 +24,11 @@ export function etcdPrefixOf(stateDir: string): string {
   return `weft/${createHash("sha256").update(resolve(stateDir)).digest("hex").slice(0, 8)}`;
 }
 
-/** Node's own flags for roles: fewer, larger collections of young objects; measured 5 to 10 % on unary calls. */
-export const NODE_FLAGS = ["--max-semi-space-size=32", "--enable-source-maps"];
+/**
+ * Node's own flags for roles: fewer, larger collections of young objects; measured 5 to 10 % on unary calls. Young space that has
+ * to grow first lets frames grow old: fourteen full collections instead of one in ten seconds of a streaming gateway.
+ */
+export const NODE_FLAGS = ["--max-semi-space-size=32", "--min-semi-space-size=16", "--enable-source-maps"];
 
 /**
  * The environment a role is started with: what finds programs and homes, and settings of Weft. Everything else stays
