@@ -81,13 +81,11 @@ export class SocketLink implements MessageLink {
   }
 
   #makeRoom(size: number): void {
-    if (this.#gather.length < GATHER_BYTES && size <= GATHER_BYTES) {
-      const larger = Buffer.allocUnsafeSlow(GATHER_BYTES);
-      this.#gather.copy(larger, 0, 0, this.#gathered);
-      this.#gather = larger;
-      if (this.#gathered + size <= GATHER_BYTES) return;
-    }
-    this.#flush();
+    if (this.#gathered + size > GATHER_BYTES) this.#flush();
+    if (size > GATHER_BYTES || this.#gather.length >= GATHER_BYTES) return;
+    const larger = Buffer.allocUnsafeSlow(GATHER_BYTES);
+    this.#gather.copy(larger, 0, 0, this.#gathered);
+    this.#gather = larger;
   }
 
   // As links between roles do it: the first message of a turn waits for nothing, those that follow leave together. A
