@@ -6,10 +6,11 @@ let registry: Registry | undefined;
  * What the process says about itself (event-loop delay, memory, CPU, garbage collection, descriptors) as Prometheus
  * text, under the names that every Node dashboard knows. It is measured once however many roles live in the process.
  */
-export function processMetrics(): Promise<string> {
+export async function processMetrics(): Promise<string> {
   if (!registry) {
     registry = new Registry();
     collectDefaultMetrics({ register: registry });
   }
-  return registry.metrics();
+  // prom-client writes what it has not measured yet as "Nan", which is not in the format.
+  return (await registry.metrics()).replace(/ Nan$/gm, " NaN");
 }
