@@ -338,10 +338,25 @@ describe("a dispatcher", () => {
     expect(again.results).toHaveLength(1);
   });
 
-  it("never has more calls in flight than slots, and serves them in order of arrival", async () => {
-    const { scheduler, invoker, call } = await world();
-    const sent = [call(), call(), call()];
+  it("asks for the first call of a burst at once, and for the others together", async () => {
+    const { clock, scheduler, invoker, call } = await world();
+    for (let i = 0; i < 5; i++) call();
     await settle();
+    expect(scheduler.wishes.map((w) => w.shortage)).toEqual([1]);
+    scheduler.grant(invoker, ["1.0"]);
+    await settle();
+    expect(scheduler.wishes.map((w) => w.shortage)).toEqual([1, 4]);
+    for (let i = 0; i < 3; i++) call();
+    await clock.elapse(1);
+    expect(scheduler.wishes).toHaveLength(2);
+    await clock.elapse(1);
+    expect(scheduler.wishes.map((w) => w.shortage)).toEqual([1, 4, 7]);
+  });
+
+  it("never has more calls in flight than slots, and serves them in order of arrival", async () => {
+    const { clock, scheduler, invoker, call } = await world();
+    const sent = [call(), call(), call()];
+    await clock.elapse(2);
     expect(scheduler.wishes.at(-1)?.shortage).toBe(3);
     scheduler.grant(invoker, ["1.0"]);
     await settle();

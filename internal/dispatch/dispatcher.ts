@@ -45,6 +45,11 @@ const ACTIVE_MS = 2_000;
 const SWEEP_MS = 5_000;
 /** A call that was sent back this often is refused: something is wrong that sending again does not mend. */
 const SEND_BACK_MAX = 20;
+/**
+ * What is added to a wish gathers for so long, unless the wish is answered before. A scheduler takes each wish for all
+ * that is wanted then: told of a burst call by call, it granted many times as much, and what was too much came back.
+ */
+const WISH_GATHER_MS = 2;
 /** While items wait and nothing happens, the wish is repeated: a scheduler may have been replaced meanwhile. */
 const WISH_REPEAT_MS = 1_000;
 
@@ -79,6 +84,8 @@ interface ActionState {
   readonly queue: ActionQueue<HeldSlot, Item>;
   wishedShortage: number;
   wishedAtMonoMs: number;
+  /** Set while an addition to the wish gathers. */
+  cancelGather: (() => void) | undefined;
   /** Nothing is asked for before, monotonic: the scheduler said when to come back. */
   quietUntilMonoMs: number;
   /** Looked after in every tick until then, monotonic; later only now and then. */
@@ -198,6 +205,7 @@ export class Dispatcher {
     this.#cancelReconnect();
     const why = stopped();
     for (const state of this.#actions.values()) {
+      state.cancelGather?.();
       for (const item of state.queue.takeWaiting()) this.#complete(item, { kind: "refused", error: why });
       const slots = [...state.queue.slots];
       for (const slot of slots) state.queue.void(slot);
@@ -219,6 +227,7 @@ export class Dispatcher {
       queue: new ActionQueue(now),
       wishedShortage: 0,
       wishedAtMonoMs: -Infinity,
+      cancelGather: undefined,
       quietUntilMonoMs: -Infinity,
       activeUntilMonoMs: now,
     };
@@ -494,6 +503,7 @@ export class Dispatcher {
     this.#touch(state);
     this.#peerOf(slot);
     this.#act(state, slot, state.queue.granted(slot));
+    if (state.wishedShortage === 0 && state.queue.waitingCount > 0) this.#wish(state);
   }
 
   #revoked(lease: Lease): void {
@@ -547,8 +557,18 @@ export class Dispatcher {
     const now = this.deps.clock.monoMs();
     if (!this.#welcomed || now < state.quietUntilMonoMs) return;
     const wish = state.queue.wish(now);
-    // A wish that grew is told at once; the same wish again only now and then.
-    if (wish.shortage <= state.wishedShortage && now - state.wishedAtMonoMs < WISH_REPEAT_MS) return;
+    // A wish that grew is told soon; the same wish again only now and then.
+    const sinceMs = now - state.wishedAtMonoMs;
+    if (wish.shortage <= state.wishedShortage && sinceMs < WISH_REPEAT_MS) return;
+    if (state.wishedShortage > 0 && sinceMs < WISH_GATHER_MS) {
+      state.cancelGather ??= this.deps.clock.after(WISH_GATHER_MS - sinceMs, () => {
+        state.cancelGather = undefined;
+        if (state.queue.waitingCount > 0) this.#wish(state);
+      });
+      return;
+    }
+    state.cancelGather?.();
+    state.cancelGather = undefined;
     state.wishedShortage = wish.shortage;
     state.wishedAtMonoMs = now;
     this.#request += 1;
