@@ -38,7 +38,8 @@ async function main(): Promise<number> {
     mode: "up",
     // One invoker: with two cores, more only share them.
     invokers: 1,
-    env: { WEFT_POSTGRES_URL: database.url, WEFT_STEM_CELLS: "0" },
+    // Room for every sandbox of the cold row: one that must wait for an eviction measures something else.
+    env: { WEFT_POSTGRES_URL: database.url, WEFT_STEM_CELLS: "0", WEFT_MEMORY_MB: "8192" },
   });
   const echo = await EchoServer.start();
   const client = await LoadClient.start();
