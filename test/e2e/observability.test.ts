@@ -57,6 +57,12 @@ function observed(mode: "dev" | "up"): void {
     await client.createAction("hello", "exports.main = () => ({ hello: true });\n");
     await client.createAction("fails", "exports.main = () => ({ error: 'no' });\n", COLD);
     await client.createAction("broken", "exports.main = () => { is not JavaScript\n", COLD);
+    await client.call(
+      services.trigger.createTrigger,
+      CreateTriggerRequest.fromPartial({ trigger: { namespace: "_", name: "tick" } }),
+    );
+    const rule = { namespace: "_", name: "link", trigger: "tick", action: "hello" };
+    await client.call(services.rule.createRule, CreateRuleRequest.fromPartial({ rule }));
   });
 
   afterAll(async () => {
@@ -232,12 +238,6 @@ function observed(mode: "dev" | "up"): void {
       expect(named(spans, "activation.queue").service).toBe(service("controller"));
       expect((await client.record(activationId)).traceId).toBe(trace.traceId);
 
-      await client.call(
-        services.trigger.createTrigger,
-        CreateTriggerRequest.fromPartial({ trigger: { namespace: "_", name: "tick" } }),
-      );
-      const rule = { namespace: "_", name: "link", trigger: "tick", action: "hello" };
-      await client.call(services.rule.createRule, CreateRuleRequest.fromPartial({ rule }));
       const fired = newTrace();
       const network = new GrpcNetwork({ clusterKey: "" });
       const headers = { authorization: fabric.authorization, traceparent: fired.header };
