@@ -59,6 +59,26 @@ class QueueTable implements QueueStore {
     }
   }
 
+  async advance(
+    run: { readonly id: ActivationId; readonly run: string; readonly ownerBootId: string },
+    component: QueuedRequest | undefined,
+    owner: string,
+  ): Promise<boolean> {
+    await this.#turn();
+    const row = this.rows.get(run.id);
+    if (row?.owner !== run.ownerBootId) return false;
+    row.request = { ...row.request, run: run.run };
+    if (component && !this.rows.has(component.id)) {
+      this.rows.set(component.id, { request: component, owner, attempt: undefined });
+    }
+    return true;
+  }
+
+  async unsettled(ids: readonly ActivationId[]): Promise<readonly ActivationId[]> {
+    await this.#turn();
+    return ids.filter((id) => this.rows.has(id));
+  }
+
   async recover(owner: string, live: readonly string[], limit: number): Promise<readonly RecoveredRequest[]> {
     await this.#turn();
     const found = [...this.rows.values()].filter((row) => !live.includes(row.owner)).slice(0, limit);

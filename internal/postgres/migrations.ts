@@ -1,6 +1,7 @@
 // Every change of the schema, in order. A migration is never edited after it was merged: databases remember its text.
 
 import { initial } from "./migrations/0001-initial.js";
+import { sequences } from "./migrations/0002-sequences.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -9,4 +10,7 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [{ number: 1, name: "initial", sql: initial }];
+export const migrations: readonly Migration[] = [
+  { number: 1, name: "initial", sql: initial },
+  { number: 2, name: "sequences", sql: sequences },
+];

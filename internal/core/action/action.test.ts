@@ -66,7 +66,7 @@ function violationsOf(act: () => unknown): readonly string[] {
 describe("a new action", () => {
   it("has a first version, default limits, the concrete kind and the annotations that the server keeps", () => {
     const { draft, code } = newAction(input(exec({ kind: " NodeJS:default ", main: "run" })), manifest, "r1");
-    expect(Buffer.from(code).toString()).toBe("x");
+    expect(Buffer.from(code ?? []).toString()).toBe("x");
     expect(draft).toEqual({
       namespace: "guest",
       name: "hello",
