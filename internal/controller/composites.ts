@@ -61,6 +61,8 @@ interface Active {
   run: Run;
   /** What it waits for; undefined while it moves on. */
   awaited: ActivationId | undefined;
+  /** True once the database holds what it waits for: from then on that it is nowhere means that it is lost. */
+  queued: boolean;
 }
 
 export class Composites implements CompositeRunner {
@@ -93,12 +95,12 @@ export class Composites implements CompositeRunner {
       composite === "sequence"
         ? beginSequence(about, action.exec.components ?? [], inherited, wallMs, request.paramsJson)
         : beginComposition(about, inherited, wallMs, request.paramsJson);
-    this.#act({ request, run: step.run, awaited: undefined }, step);
+    this.#act({ request, run: step.run, awaited: undefined, queued: false }, step);
   }
 
   resume(request: QueuedRequest, run: Run): void {
     if (this.#runs.has(request.id)) return;
-    const active: Active = { request, run, awaited: undefined };
+    const active: Active = { request, run, awaited: undefined, queued: true };
     this.#runs.set(request.id, active);
     const last = run.started.at(-1);
     if (last === undefined)
@@ -234,6 +236,7 @@ export class Composites implements CompositeRunner {
       run: noteText(step.note),
     };
     active.run = run;
+    active.queued = false;
     // Before it is stored: it may end before the database has answered.
     this.#await(active, id);
     try {
@@ -245,6 +248,7 @@ export class Composites implements CompositeRunner {
         },
         false,
       );
+      if (active.awaited === id) active.queued = true;
     } catch (thrown) {
       this.#awaited.delete(id);
       active.awaited = undefined;
@@ -267,7 +271,9 @@ export class Composites implements CompositeRunner {
   /** Looks for what became of components that nobody here told of. */
   async #sweep(ids: readonly ActivationId[]): Promise<void> {
     const { activations, queue, requests, log } = this.deps;
-    const elsewhere = ids.filter((id) => !requests.has(id)).slice(0, SWEEP_MAX);
+    const elsewhere = ids
+      .filter((id) => this.#awaited.get(id)?.queued === true && !requests.has(id))
+      .slice(0, SWEEP_MAX);
     if (elsewhere.length === 0) return;
     this.#sweeping = true;
     try {

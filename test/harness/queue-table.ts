@@ -10,6 +10,8 @@ export class QueueTable implements QueueStore {
   /** Thrown by the next uses, one each. */
   readonly failures: WeftError[] = [];
   notStarted = 0;
+  /** Runs move on only after this. */
+  gate: Promise<void> | undefined;
 
   async submit(requests: readonly QueuedRequest[], owner: string): Promise<void> {
     await this.#turn();
@@ -46,6 +48,7 @@ export class QueueTable implements QueueStore {
     component: QueuedRequest | undefined,
     owner: string,
   ): Promise<boolean> {
+    await this.gate;
     await this.#turn();
     const row = this.rows.get(run.id);
     if (row?.owner !== run.ownerBootId) return false;

@@ -47,6 +47,16 @@ describe("a composition", () => {
     });
   });
 
+  it("begins with what the note of its request says", () => {
+    const note = { kind: "inherited", depth: 3, componentRuns: 4, conductorRuns: 5 } as const;
+    expect(beginComposition(ABOUT, note, 1, "{}").run).toMatchObject({
+      kind: "composition",
+      depth: 3,
+      componentRuns: 4,
+      conductorRuns: 6,
+    });
+  });
+
   it.each([
     ['{"params":{"a":1.0},"state":{"s":1}}', '{"a":1.0}'],
     ['{"params":7}', '{"value":7}'],

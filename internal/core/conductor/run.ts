@@ -42,7 +42,10 @@ export function beginComposition(
     action,
     running: undefined,
     stateJson: "",
-    ...inherited,
+    // Field by field: a note has more.
+    depth: inherited.depth,
+    componentRuns: inherited.componentRuns,
+    conductorRuns: inherited.conductorRuns,
     startWallMs,
     durationMs: 0,
     memoryMb: 0,
