@@ -4,6 +4,7 @@
 // ran. Numbers such as "#67" are lines of the list of behaviours that OpenWhisk's own tests assert.
 
 import { request } from "node:http";
+import openwhisk from "openwhisk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OpenFabric } from "../e2e/fabrics.js";
 import { eventually } from "../harness/eventually.js";
@@ -350,6 +351,16 @@ export function sequencesSuite(name: string, open: () => Promise<OpenFabric>): v
         expect((await ns.invoke(summed, { n: 1 }, "blocking=true&result=true")).json).toEqual({ sum: 6 });
         const bare = await ns.sequence(fresh("seq"), [own(list), own(back)]);
         expect((await ns.invoke(bare, { n: 1 })).json).toEqual([3, 2, 1]);
+      });
+
+      it("is made and run by OpenWhisk's own client", async () => {
+        const { fabric } = opened;
+        const wsk = openwhisk({ apihost: fabric.rest, api_key: fabric.auth });
+        const made = fresh("npm");
+        await wsk.actions.create({ name: made, sequence: ["/_/inc", "/guest/inc"] } as never);
+        expect(await wsk.actions.invoke({ name: made, params: { n: 1 }, blocking: true, result: true })).toEqual({
+          n: 3,
+        });
       });
 
       it("is run by name with gRPC and its command line as well", async () => {
