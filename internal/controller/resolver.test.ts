@@ -33,10 +33,17 @@ function world() {
           namespace,
           name,
           revisionId: `r${loads}`,
-          exec: { kind: "nodejs:20" },
+          exec: name.endsWith("sequence")
+            ? { kind: "sequence", components: ["guest/echo"] }
+            : { kind: "nodejs:20", components: undefined },
           limits: { timeoutMs: 1, memoryMb: 2, logsMb: 3, concurrency: 4 },
           parameters: [kv("a", 2)],
-          annotations: [kv("final", true), kv("provide-api-key", false)],
+          annotations: [
+            kv("final", true),
+            kv("provide-api-key", false),
+            ...(name === "conductor" ? [kv("conductor", {})] : []),
+            ...(name === "no-conductor" ? [kv("conductor", "")] : []),
+          ],
         } as unknown as Action;
       },
       getPackage: async (namespace, name) => {
@@ -51,6 +58,16 @@ function world() {
 }
 
 describe("resolving an action", () => {
+  it("says what no invoker runs as it is, and gives a sequence no arguments of its own", async () => {
+    const { resolver } = world();
+    const found = async (name: string) => resolver.resolve("guest", name, "guest");
+    expect(await found("utils/sequence")).toMatchObject({ composite: "sequence", defaults: [], final: false });
+    expect(await found("conductor")).toMatchObject({ composite: "composition", final: true });
+    expect((await found("conductor")).defaults).toHaveLength(1);
+    expect((await found("no-conductor")).composite).toBeUndefined();
+    expect((await found("utils/echo")).composite).toBeUndefined();
+  });
+
   it("gives everything that its invocation needs", async () => {
     const { resolver } = world();
     expect(await resolver.resolve("guest", "utils/echo", "guest")).toMatchObject({

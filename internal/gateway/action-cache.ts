@@ -30,6 +30,8 @@ export interface Target {
   readonly final: boolean;
   readonly provideApiKey: boolean;
   readonly logsMb: number;
+  /** True for a sequence or conductor: see CompositeCalls. */
+  readonly composite: boolean;
 }
 
 interface Refusal {
@@ -181,5 +183,6 @@ function targetOf(resolved: ResolvedAction): Target {
     final: resolved.final,
     provideApiKey: resolved.provideApiKey,
     logsMb: resolved.logsMb,
+    composite: resolved.composite,
   };
 }

@@ -6,10 +6,11 @@ import { bytesToHex, type ActivationId } from "../base/ids.js";
 import { traced, type Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller } from "../core/dispatch/call.js";
-import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
+import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import { checkName, parseActionName } from "../core/tenancy/name.js";
 import type { UnaryMethod } from "../rpc/channel.js";
-import type { ActionCache, Target } from "./action-cache.js";
+import type { ActionCache } from "./action-cache.js";
+import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
 import { namespaceOf, type Ending, type Invocations } from "./invocations.js";
@@ -37,13 +38,14 @@ export interface ApiDeps {
   readonly identities: IdentityCache;
   readonly actions: ActionCache;
   readonly invocations: Invocations;
+  readonly composites: CompositeCalls;
   readonly metrics: GatewayMetrics;
   readonly tracer: Tracer;
   readonly clock: Clock;
 }
 
 /** Where an invocation that nobody waits for went, or how the wait for one ended. */
-export type Invoked = { readonly kind: "accepted"; readonly activationId: Uint8Array } | Ending;
+export type Invoked = { readonly kind: "accepted"; readonly activationId: Uint8Array } | Ending | CompositeEnding;
 
 export class Api implements NativeApi {
   readonly invokeRpcs: InvokeRpcs;
@@ -89,6 +91,10 @@ export class Api implements NativeApi {
         return { kind: "accepted", activationId: bytesToHex(invoked.activationId) as ActivationId };
       case "running":
         return { kind: "running", activationId: activationIdOf(invoked.call) };
+      case "continues":
+        return { kind: "running", activationId: bytesToHex(invoked.activationId) as ActivationId };
+      case "recorded":
+        return { kind: "done", activationId: invoked.activation.id, activation: invoked.activation };
       case "ended": {
         const { call, result } = invoked;
         switch (result.kind) {
@@ -105,7 +111,7 @@ export class Api implements NativeApi {
 
   /** As `invoke`, before it is put into words. The order of checks is OpenWhisk's: names, throttles, size, text, action. */
   async start(command: InvokeCommand, context: RequestContext): Promise<Invoked> {
-    const { invocations } = this.deps;
+    const { invocations, composites } = this.deps;
     const { identity } = context;
     const { paramsJson, action } = command;
     const namespace = namespaceOf(identity, command.namespace);
@@ -117,8 +123,13 @@ export class Api implements NativeApi {
     try {
       checkPayloadSize(paramsJson.length);
       target ??= await invocations.resolve(identity, namespace, action, paramsJson);
-      if (!command.blocking) {
-        return { kind: "accepted", activationId: await this.#submit(namespace, command, target, context) };
+      if (!command.blocking || target.composite) {
+        const caller = this.#caller(context, target.provideApiKey);
+        const { traceparent } = context;
+        const submission = { namespace, name: action, target, paramsJson, caller, traceparent };
+        // Awaited here: the place is kept for as long as somebody waits.
+        if (command.blocking) return await composites.run(submission, waitMs);
+        return { kind: "accepted", activationId: await composites.submit(submission) };
       }
       started = true; // the place is the call's
     } finally {
@@ -162,36 +173,6 @@ export class Api implements NativeApi {
     );
     (fired ? metrics.fired : metrics.firedNothing).inc();
     return { activationId: fired ? (bytesToHex(activationId) as ActivationId) : undefined };
-  }
-
-  async #submit(
-    namespace: string,
-    { action, paramsJson }: InvokeCommand,
-    target: Target,
-    context: RequestContext,
-  ): Promise<Uint8Array> {
-    const { invocations, metrics, controller, tracer } = this.deps;
-    // Defaults are merged when it runs, by whatever the action then is; what is wrong now is told now.
-    if (target.final) mergeParams(target.defaults, paramsJson, true);
-    else checkJsonObject("params", paramsJson);
-    const activationId = invocations.newActivationId();
-    await traced(
-      tracer,
-      "activation.submit",
-      context.traceparent,
-      (span) =>
-        controller.submit({
-          activationId,
-          namespace,
-          name: action,
-          paramsJson,
-          caller: this.#caller(context, target.provideApiKey),
-          traceparent: span.traceparent,
-        }),
-      { kind: "server" },
-    );
-    metrics.submitted.inc();
-    return activationId;
   }
 
   async #proxy(path: string, message: Buffer, context: RequestContext): Promise<RawAnswer> {

@@ -313,6 +313,7 @@ export class ScriptedApi implements NativeApi {
       cause: "",
       start: Start.UNSPECIFIED,
       traceId: "",
+      composition: false,
     };
   }
 

@@ -13,6 +13,8 @@ import {
   ResolveServiceService,
   SubmitServiceService,
   type ActivationRecord,
+  type AwaitRequest,
+  type AwaitResponse,
   type AuthenticateRequest,
   type Change,
   type FireTriggerRequest,
@@ -47,6 +49,8 @@ export interface ScriptedAction {
   readonly provideApiKey?: boolean;
   readonly revisionId?: string;
   readonly concurrency?: number;
+  /** True for a sequence: submitted and awaited. */
+  readonly composite?: boolean;
 }
 
 export class ScriptedController {
@@ -57,6 +61,9 @@ export class ScriptedController {
   readonly resolved: string[] = [];
   readonly submitted: SubmitRequest[] = [];
   readonly fired: FireTriggerRequest[] = [];
+  readonly awaited: AwaitRequest[] = [];
+  /** Answers whoever awaits a record. */
+  onAwait: (request: AwaitRequest) => Promise<AwaitResponse> = () => Promise.resolve({ record: undefined });
   readonly records: ActivationRecord[] = [];
   /** Thrown by every rpc while it is set. */
   failure: WeftError | undefined;
@@ -95,6 +102,10 @@ export class ScriptedController {
         this.#maybeFail();
         this.submitted.push(request);
         return Promise.resolve({});
+      },
+      await: (_ctx: CallContext, request: AwaitRequest) => {
+        this.awaited.push(request);
+        return this.onAwait(request);
       },
       fire: (_ctx: CallContext, request: FireTriggerRequest) => {
         this.#maybeFail();
@@ -188,6 +199,7 @@ export class ScriptedController {
       provideApiKey: action.provideApiKey ?? false,
       logsMb: 10,
       annotationsJson: Buffer.from("[]"),
+      composite: action.composite ?? false,
       revision: 1,
     };
   }
