@@ -36,6 +36,8 @@ export interface ControllerClient {
   authenticate(uuid: string): Promise<Identity>;
   /** @throws notFound, permissionDenied */
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction>;
+  /** @throws notFound */
+  resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   submit(request: SubmitRequest): Promise<void>;
   /** @throws notFound */
   fire(request: FireTriggerRequest): Promise<FireTriggerResponse>;
@@ -79,6 +81,10 @@ export class RpcControllerClient implements ControllerClient {
 
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction> {
     return this.#repeatable(ResolveServiceService.resolveAction, request);
+  }
+
+  resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction> {
+    return this.#repeatable(ResolveServiceService.resolveWebAction, request);
   }
 
   async submit(request: SubmitRequest): Promise<void> {

@@ -50,6 +50,7 @@ export class Gateway {
   readonly #metrics: GatewayMetrics;
   readonly #identities: IdentityCache;
   readonly #actions: ActionCache;
+  readonly #webActions: ActionCache;
   readonly #throttles = new Throttles();
   readonly #lostRecords: LostRecords;
   readonly #invocations: Invocations;
@@ -70,6 +71,11 @@ export class Gateway {
     this.#metrics = metrics;
     this.#identities = new IdentityCache({ controller, clock, metrics });
     this.#actions = new ActionCache({ controller, clock, metrics });
+    this.#webActions = new ActionCache({
+      controller: { resolveAction: (request) => controller.resolveWebAction(request) },
+      clock,
+      metrics,
+    });
     this.#lostRecords = new LostRecords({ controller, clock, random, log, dropped: metrics.recordsLost });
     this.#invocations = new Invocations({
       dispatcher,
@@ -85,6 +91,7 @@ export class Gateway {
       controller,
       identities: this.#identities,
       actions: this.#actions,
+      webActions: this.#webActions,
       invocations: this.#invocations,
       metrics,
       tracer,
@@ -124,7 +131,7 @@ export class Gateway {
       waiting: () => dispatcher.stats().waiting,
       leases: () => dispatcher.stats().leases,
       identities: () => this.#identities.size,
-      actions: () => this.#actions.size,
+      actions: () => this.#actions.size + this.#webActions.size,
       unsentRecords: () => this.#lostRecords.size,
       streams: () => this.#streams,
     });
@@ -136,6 +143,7 @@ export class Gateway {
           // What changed while nobody told is not known.
           this.#identities.clear();
           this.#actions.clear();
+          this.#webActions.clear();
           this.#watchOpened = true;
           this.#watchOpenedMonoMs = this.deps.clock.monoMs();
         },
@@ -143,6 +151,7 @@ export class Gateway {
           for (const change of changes) {
             this.#identities.changed(change);
             this.#actions.changed(change);
+            this.#webActions.changed(change);
           }
         },
       },
@@ -174,7 +183,7 @@ export class Gateway {
       callersWaiting: this.#invocations.waiting,
       streams: this.#streams,
       identities: this.#identities.size,
-      actions: this.#actions.size,
+      actions: this.#actions.size + this.#webActions.size,
       namespaces: this.#throttles.size,
       unsentRecords: this.#lostRecords.size,
       toldOfChangesForMs: this.#watchOpened
