@@ -142,6 +142,9 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         expect(head.status).toBe(200);
         expect(head.text).toBe("");
         expect(head.headers["x-openwhisk-activation-id"]).toMatch(/^[0-9a-f]{32}$/);
+        const sized = await said(".text", { text: "hello" }, { method: "HEAD" });
+        expect(sized).toMatchObject({ status: 200, text: "" });
+        expect(sized.headers).toMatchObject({ "content-length": "5", "content-type": "text/plain; charset=UTF-8" });
         expectRefusal(await web(echo, { method: "TRACE" }).catch(() => refusedTrace), 405);
       });
 
@@ -183,6 +186,8 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         const body = anonymous.json as { __ow_headers: Record<string, string>; __ow_user?: string };
         expect(body.__ow_headers).toMatchObject({ "x-mine": "One", "x-request-id": "mine" });
         expect(body.__ow_headers["x-many"]?.replace(/\s/g, "")).toBe("a,b");
+        const named = await web(echo, { headers: { "x-name": Buffer.from("Ünï").toString("latin1") } });
+        expect(named.json).toMatchObject({ __ow_headers: { "x-name": "Ünï" } });
         expect(Object.keys(body.__ow_headers).filter((one) => /^(:|weft-|grpc-|te$)/.test(one))).toEqual([]);
         expect(body).not.toHaveProperty("__ow_user");
         expect(anonymous.headers["x-request-id"]).toBe("mine");
@@ -459,6 +464,10 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         expect(answer.status).toBe(200);
         expect(answer.headers["content-type"]).toBe("image/png");
         expect(answer.bytes.equals(bytes)).toBe(true);
+        const large = await exported(
+          "function main() { return { headers: { 'content-type': 'image/png' }, body: Buffer.alloc(750000, 7).toString('base64') } }",
+        );
+        expect((await web(large)).bytes.equals(Buffer.alloc(750_000, 7))).toBe(true);
         for (const body of ["not base64!", "abcde", "ab=c"]) {
           expectRefusal(await said("", { body, headers: { "content-type": "image/png" } }), 400, "did not match");
         }

@@ -32,7 +32,7 @@ export function exchange(
           bytes,
           text,
           get json(): unknown {
-            return JSON.parse(text);
+            return JSON.parse(text) as unknown;
           },
         });
       });

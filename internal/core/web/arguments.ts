@@ -1,6 +1,7 @@
 // The arguments that a web action gets of an HTTP request, as JSON text: values of the caller's JSON stay as they are
 // written.
 
+import { isUtf8 } from "node:buffer";
 import { toWeftError } from "../../base/errors.js";
 import { membersOf, type JsonText } from "../../base/json-text.js";
 import { jsonProblem } from "../action/json.js";
@@ -40,7 +41,7 @@ export function webArguments(request: WebRequest, raw: boolean, immutable: Reado
   }
   const own = new Map<string, JsonText>([
     ["__ow_method", JSON.stringify(request.method.toLowerCase())],
-    ["__ow_headers", JSON.stringify(request.headers)],
+    ["__ow_headers", headersJson(request.headers)],
     ["__ow_path", JSON.stringify(request.path)],
   ]);
   if (request.user !== undefined) own.set("__ow_user", JSON.stringify(request.user));
@@ -68,6 +69,15 @@ export function webArguments(request: WebRequest, raw: boolean, immutable: Reado
   for (const key of RESERVED) if (given.has(key)) return refused(NOT_ALLOWED);
   for (const key of given.keys()) if (immutable.has(key)) return refused(NOT_ALLOWED);
   return done(new Map([...own, ...given]));
+}
+
+/** Headers come one byte a character; what is UTF-8 is read as that. */
+function headersJson(headers: WebRequest["headers"]): JsonText {
+  const parts = Object.entries(headers).map(([name, value]) => {
+    const bytes = /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1") : undefined;
+    return `${JSON.stringify(name)}:${JSON.stringify(bytes && isUtf8(bytes) ? bytes.toString("utf8") : value)}`;
+  });
+  return `{${parts.join(",")}}`;
 }
 
 type Body =

@@ -22,6 +22,8 @@ export type WebAnswer =
 /** Headers of one response: what proxies take. */
 const HEADERS_MAX = 100;
 const HEADER_BYTES_MAX = 32 * 1024;
+/** Arrays of values in each other: each is read as often as it is deep. */
+const HEADER_DEPTH_MAX = 4;
 /** Statuses that end a response. */
 const STATUS_MIN = 200;
 const STATUS_MAX = 599;
@@ -164,12 +166,13 @@ function headersOf(text: JsonText | undefined): readonly (readonly [name: string
   const headers: [string, string][] = [];
   let bytes = 0;
   // Values still to be looked at, next one last: arrays may stand in arrays.
-  const pending = [...membersOf(text)].reverse();
+  const pending = [...membersOf(text)].reverse().map(([name, value]) => ({ name, value, depth: 0 }));
   for (let next = pending.pop(); next; next = pending.pop()) {
-    const [name, valueText] = next;
+    const { name, value: valueText, depth } = next;
     if (typeOf(valueText) === "array") {
-      for (const element of elementsOf(valueText).reverse()) pending.push([name, element]);
-      if (pending.length > HEADERS_MAX) return undefined;
+      const elements = depth < HEADER_DEPTH_MAX ? elementsOf(valueText).reverse() : [];
+      if (depth >= HEADER_DEPTH_MAX || pending.length + elements.length > HEADERS_MAX) return undefined;
+      for (const value of elements) pending.push({ name, value, depth: depth + 1 });
       continue;
     }
     const value = headerValue(valueText);
@@ -186,7 +189,6 @@ function headerValue(text: JsonText): string | undefined {
   switch (typeOf(text)) {
     case "string": {
       const value = Buffer.from(JSON.parse(text) as string).toString("latin1");
-      // eslint-disable-next-line no-control-regex -- those are what must not be in it
       return /[\x00-\x08\x0a-\x1f\x7f]/.test(value) ? undefined : value.replace(/^[ \t]+|[ \t]+$/g, "");
     }
     case "number":
