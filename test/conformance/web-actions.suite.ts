@@ -162,7 +162,7 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         await put(`actions/${pkg}/inner`, action(false));
         expectRefusal(await send(path), 404);
         await put(`actions/${pkg}/inner`, action(true));
-        await expect.poll(async () => (await send(path)).status).toBe(200);
+        await expect.poll(async () => (await send(path)).status, { timeout: 20_000 }).toBe(200);
       });
 
       it("#109: what follows the action is its path, as it was sent", async () => {
@@ -558,7 +558,7 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         };
         await limits(0);
         try {
-          await expect.poll(async () => (await web(echo)).status, { timeout: 10_000 }).toBe(429);
+          await expect.poll(async () => (await web(echo)).status, { timeout: 20_000 }).toBe(429);
           const throttled = await web(echo);
           expectRefusal(throttled, 429, "concurrent");
           expect(throttled.headers).toMatchObject(CORS);
@@ -567,7 +567,7 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         } finally {
           await limits(100);
         }
-        await expect.poll(async () => (await web(echo)).status, { timeout: 10_000 }).toBe(200);
+        await expect.poll(async () => (await web(echo)).status, { timeout: 20_000 }).toBe(200);
       });
     }
   });
