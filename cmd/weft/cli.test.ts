@@ -110,6 +110,51 @@ const fails = (error: WeftError) => (): never => {
   throw error;
 };
 
+describe("weft action create --sequence", () => {
+  const sequence = ({ action }: { action: Action }): Action =>
+    Action.fromPartial({ ...action, namespace: "guest", version: "0.0.1" });
+
+  it("stores the actions that run one after the other", async () => {
+    answers["createAction"] = sequence;
+    const ran = await weft("action create both --sequence first,/other/tools/second --annotation final true");
+    expect(ran.stderr).toContain("created action both, version 0.0.1, sequence");
+    expect(asked[0]?.request["action"]).toMatchObject({
+      name: "both",
+      exec: { kind: "sequence", components: ["/_/first", "/other/tools/second"] },
+    });
+  });
+
+  it("makes a sequence of what is there, and shows what it runs", async () => {
+    answers["updateAction"] = sequence;
+    expect((await weft("action update both --sequence a,b")).code).toBe(0);
+    expect(asked[0]?.request).toMatchObject({ allowMissing: true });
+    answers["getAction"] = () =>
+      Action.fromPartial({
+        namespace: "guest",
+        name: "both",
+        exec: { kind: "sequence", components: ["/guest/a", "/guest/b"] },
+      });
+    expect((await weft("action get both")).stdout).toMatch(/runs +\/guest\/a, \/guest\/b/);
+    expect(JSON.parse((await weft("action get both --json")).stdout)).toMatchObject({
+      exec: { kind: "sequence", components: ["/guest/a", "/guest/b"] },
+    });
+  });
+
+  it.each([
+    ["action create x", "what does it run?"],
+    ["action create x y.js --sequence a", "give a file or --sequence, not both"],
+    ["action create x --sequence a,,b", "is no name"],
+    ["action create x --sequence a --param k v", "a sequence has no arguments of its own"],
+    ["action create x --sequence a --kind nodejs:20", "--kind belongs to code"],
+  ])("refuses %s", async (words, why) => {
+    writeFileSync(join(cwd, "y.js"), "x");
+    const refused = await weft(words);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain(why);
+    expect(asked).toEqual([]);
+  });
+});
+
 describe("weft action create", () => {
   const stored = ({ action }: { action: Action }): Action =>
     Action.fromPartial({

@@ -42,6 +42,7 @@ const name = (of: string): ArgumentSpec => arg("NAME", `name of the ${of}`);
 const actionName = arg("NAME", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME");
 
 const actionOptions: readonly OptionSpec[] = [
+  { name: "sequence", value: "A,B,…", help: "actions to run one after the other, instead of a file" },
   { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending" },
   { name: "main", value: "FUNCTION", help: "the function to call (default main)" },
   defaultParam,
@@ -76,7 +77,7 @@ export const nouns: readonly NounSpec[] = [
       verb({
         name: "create",
         help: "store a new action",
-        args: [actionName, arg("FILE", "its code: source or a zip archive")],
+        args: [actionName, maybe("FILE", "its code: source or a zip archive")],
         options: actionOptions,
         example: "weft action create hello hello.js --param name Ada --memory 128",
         load: async () => (await import("./verbs/action.js")).createAction,

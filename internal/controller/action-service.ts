@@ -1,13 +1,15 @@
-import { invalidField, WeftError } from "../base/errors.js";
+import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
 import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange } from "../core/action/action.js";
 import { isEntityPosition, readPage } from "../core/action/page.js";
-import type { EntityChange, EntityStore } from "../core/action/store.js";
-import type { Package } from "../core/action/types.js";
+import type { Draft, EntityChange, EntityStore } from "../core/action/store.js";
+import type { Action as StoredAction, Package } from "../core/action/types.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { meantNamespace, ownNamespace, type Identity } from "../core/tenancy/identity.js";
-import { checkName, formatActionName, parseActionName } from "../core/tenancy/name.js";
+import { checkDefinition, type Definition } from "../core/sequence/definition.js";
+import { splitKey } from "../core/rule/rule.js";
+import { checkName, formatActionName, parseActionName, qualifiedKey } from "../core/tenancy/name.js";
 import {
   ActionServiceService,
   type Action,
@@ -23,10 +25,12 @@ import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
 import { created, updated } from "./entity-write.js";
+import type { Resolver } from "./resolver.js";
 import { actionInput, actionToWire, revisionOfEtag } from "./wire.js";
 
 export interface ActionServiceDeps {
   readonly entities: EntityStore;
+  readonly resolver: Pick<Resolver, "resolve">;
   readonly manifest: RuntimeManifest;
   readonly random: Random;
   /** Told of what was written. */
@@ -60,7 +64,9 @@ export class ActionService {
     const action = await this.deps.entities.getAction(namespace, formatActionName(name));
     return actionToWire(
       action,
-      request.withCode ? await this.deps.entities.getCode(action.exec.codeDigest) : undefined,
+      request.withCode && !action.exec.components
+        ? await this.deps.entities.getCode(action.exec.codeDigest)
+        : undefined,
     );
   }
 
@@ -103,6 +109,7 @@ export class ActionService {
       read: () => entities.getAction(namespace, name),
       write: async (old, revision) => {
         const { draft, code } = changedAction(old, change, manifest, newRevisionId(random));
+        if (draft.exec !== old.exec) await this.#checkComponents(draft);
         return entities.updateAction(draft, revision, code, revisionOf(draft, await this.#packageOf(namespace, name)));
       },
       create: allowMissing ? () => this.#create(change) : undefined,
@@ -122,10 +129,32 @@ export class ActionService {
   async #create(input: ActionChange) {
     const { entities, manifest, random } = this.deps;
     const { draft, code } = newAction(input, manifest, newRevisionId(random));
+    await this.#checkComponents(draft);
     const revision = revisionOf(draft, await this.#packageOf(draft.namespace, draft.name));
     const action = await created(() => entities.createAction(draft, code, revision));
     this.deps.changed({ namespace: action.namespace, name: action.name, keyUuid: "" });
     return action;
+  }
+
+  /** @throws invalidArgument, permissionDenied when it is a sequence that cannot be */
+  async #checkComponents(draft: Draft<StoredAction>): Promise<void> {
+    const { components } = draft.exec;
+    if (!components) return;
+    const own = draft.namespace;
+    await checkDefinition(qualifiedKey(draft), components, async (key): Promise<Definition> => {
+      const { namespace, name } = splitKey(key);
+      try {
+        const { action } = await this.deps.resolver.resolve(namespace, name, own);
+        return action.exec.components
+          ? { kind: "sequence", key: qualifiedKey(action), components: action.exec.components }
+          : { kind: "atomic" };
+      } catch (thrown) {
+        const { kind } = toWeftError(thrown);
+        if (kind !== "notFound" && kind !== "failedPrecondition" && kind !== "permissionDenied") throw thrown;
+        // Whether there is such a thing in somebody else's namespace is not told.
+        return namespace === own ? { kind: "missing" } : { kind: "forbidden" };
+      }
+    });
   }
 
   async #packageOf(namespace: string, name: string): Promise<Package | undefined> {

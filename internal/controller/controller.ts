@@ -25,9 +25,11 @@ import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
+import { Awaits } from "./awaits.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
 import { CodeService } from "./code-service.js";
+import { Composites } from "./composites.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
 import { NamespaceService } from "./namespace-service.js";
 import { PackageService } from "./package-service.js";
@@ -102,6 +104,8 @@ export class Controller {
   readonly #resolver: Resolver;
   readonly #recorder: Recorder;
   readonly #queue: QueueDispatcher;
+  readonly #composites: Composites;
+  readonly #awaits: Awaits;
   readonly #services: readonly { register(server: RpcServer): void }[];
   #stopMaintaining = (): void => {};
   #maintaining: Promise<void> = Promise.resolve();
@@ -148,6 +152,20 @@ export class Controller {
       metrics,
       settings: settings.queue,
     });
+    this.#composites = new Composites({
+      bootId,
+      queue: deps.queue,
+      activations: deps.activations,
+      requests: this.#queue,
+      resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
+      record: (records) => this.#recorder.write(records),
+      clock,
+      random,
+      log,
+      metrics,
+    });
+    this.#queue.composites = this.#composites;
+    this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
       new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
@@ -156,6 +174,7 @@ export class Controller {
         entities,
         resolver: this.#resolver,
         dispatcher: this.#queue,
+        awaits: this.#awaits,
         clock,
         random,
         metrics,
@@ -165,7 +184,7 @@ export class Controller {
       new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
       new AccessService({ tenancy, clock, random }),
       new PackageService({ entities, random, changed }),
-      new ActionService({ entities, manifest, random, changed }),
+      new ActionService({ entities, resolver: this.#resolver, manifest, random, changed }),
       new TriggerService({ entities }),
       new RuleService({ entities, resolver: this.#resolver }),
       new ActivationService({ activations: deps.activations }),
@@ -205,6 +224,7 @@ export class Controller {
     });
     this.#changes.start();
     this.#dispatcher?.start();
+    this.#composites.start();
     this.#queue.start();
   }
 
@@ -217,6 +237,7 @@ export class Controller {
   debug(): unknown {
     return {
       queue: this.#queue.debug(),
+      composites: this.#composites.debug(),
       dispatcher: this.#dispatcher?.stats(),
       recorder: { links: this.#recorder.links, waiting: this.#recorder.waiting },
     };
@@ -231,6 +252,8 @@ export class Controller {
     const { clock } = this.deps;
     const until = clock.monoMs() + graceMs;
     this.#queue.stop();
+    this.#composites.stop();
+    this.#awaits.close();
     await this.#dispatcher?.drain(graceMs);
     await this.#recorder.drain(Math.max(0, until - clock.monoMs()));
   }
@@ -239,8 +262,11 @@ export class Controller {
   async close(): Promise<void> {
     this.#stopMaintaining();
     this.#queue.stop();
+    this.#composites.stop();
+    this.#awaits.close();
     this.#dispatcher?.close();
     this.#recorder.close();
+    await this.#composites.close();
     await this.#queue.close();
     await this.#changes.close();
     await this.#maintaining;
@@ -253,6 +279,10 @@ export class Controller {
 
   #stored(records: readonly RecordedActivation[]): void {
     this.#queue.settled(records.filter((record) => record.async).map(({ activation }) => activation.id));
+    for (const { activation } of records) {
+      this.#composites.recorded(activation);
+      this.#awaits.recorded(activation);
+    }
     const { onRecorded } = this.deps;
     if (onRecorded) for (const { activation } of records) onRecorded(activation);
   }

@@ -40,6 +40,18 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
       help: "How many durable requests were accepted?",
       labels: { from: ["invoke", "rule"] },
     }),
+    compositesRunning: registry.gauge({
+      name: "weft_controller_composites_running",
+      help: "How many sequences and compositions run?",
+    }),
+    composites: registry.counter({
+      name: "weft_controller_composites_total",
+      help: "How many sequences and compositions ended how?",
+      labels: {
+        kind: ["sequence", "composition"],
+        outcome: ["success", "applicationError", "developerError", "platformError"],
+      },
+    }),
     acceptSeconds: registry.histogram({
       name: "weft_controller_accept_seconds",
       help: "How long until a request is durable?",

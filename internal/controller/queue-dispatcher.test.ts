@@ -17,65 +17,12 @@ import { MemoryCoordination } from "../core/coordination/memory-coordination.js"
 import type { Role } from "../core/coordination/coordination.js";
 import type { Destination, DispatchCall, DoneResult } from "../core/dispatch/call.js";
 import { REQUEST_AGE_MS_MAX } from "../core/queue/fate.js";
-import type { Attempt, QueuedRequest, QueueStore, RecoveredRequest } from "../core/queue/store.js";
+import type { Attempt, QueuedRequest } from "../core/queue/store.js";
 import type { Fate } from "../dispatch/dispatcher.js";
+import { QueueTable } from "../../test/harness/queue-table.js";
 import { controllerMetrics } from "./metrics.js";
 import { QueueDispatcher, type QueueSettings } from "./queue-dispatcher.js";
 import type { Resolved } from "./resolver.js";
-
-/** The queue's table. */
-class QueueTable implements QueueStore {
-  readonly rows = new Map<ActivationId, { request: QueuedRequest; owner: string; attempt: Attempt | undefined }>();
-  readonly failures: WeftError[] = [];
-  notStarted = 0;
-
-  async submit(requests: readonly QueuedRequest[], owner: string): Promise<void> {
-    await this.#turn();
-    for (const request of requests) {
-      if (!this.rows.has(request.id)) this.rows.set(request.id, { request, owner, attempt: undefined });
-    }
-  }
-
-  fire(_trigger: unknown, requests: readonly QueuedRequest[], owner: string): Promise<void> {
-    return this.submit(requests, owner);
-  }
-
-  async markStarted(ids: readonly ActivationId[], attempt: Attempt): Promise<readonly ActivationId[]> {
-    await this.#turn();
-    return ids.filter((id) => {
-      const row = this.rows.get(id);
-      if (row?.owner !== attempt.ownerBootId) return false;
-      row.attempt = attempt;
-      return true;
-    });
-  }
-
-  async markNotStarted(ids: readonly ActivationId[], owner: string): Promise<void> {
-    await this.#turn();
-    this.notStarted += ids.length;
-    for (const id of ids) {
-      const row = this.rows.get(id);
-      if (row?.owner === owner) row.attempt = undefined;
-    }
-  }
-
-  async recover(owner: string, live: readonly string[], limit: number): Promise<readonly RecoveredRequest[]> {
-    await this.#turn();
-    const found = [...this.rows.values()].filter((row) => !live.includes(row.owner)).slice(0, limit);
-    for (const row of found) row.owner = owner;
-    return found.map(({ request, attempt }) => ({ request, attempt }));
-  }
-
-  async depth(): Promise<number> {
-    return this.rows.size;
-  }
-
-  async #turn(): Promise<void> {
-    await Promise.resolve();
-    const failure = this.failures.shift();
-    if (failure) throw failure;
-  }
-}
 
 const INVOKER: Destination = { invokerId: "i1", invokerBootId: "i1-boot" };
 

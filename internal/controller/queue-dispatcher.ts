@@ -29,6 +29,8 @@ import { decideFate, tooOld } from "../core/queue/fate.js";
 import { requestMachine, type RequestEvent, type RequestState } from "../core/queue/state.js";
 import type { Attempt, QueuedRequest, QueueStore, RecoveredRequest } from "../core/queue/store.js";
 import type { Dispatcher } from "../dispatch/dispatcher.js";
+import { isArray } from "../core/params/members.js";
+import { noteOf, runOf, type Run } from "../core/sequence/step.js";
 import { doneOfWire } from "../dispatch/wire.js";
 import type { ControllerMetrics } from "./metrics.js";
 import type { Resolved } from "./resolver.js";
@@ -65,6 +67,15 @@ export interface QueueDispatcherDeps {
   readonly tracer: Tracer;
   readonly metrics: ControllerMetrics;
   readonly settings?: Partial<QueueSettings>;
+}
+
+/** Runs sequences and compositions, whose requests stay in hand here until their record is stored. */
+export interface CompositeRunner {
+  begin(request: QueuedRequest, resolved: Resolved): void;
+  /** Goes on with one that another controller began. */
+  resume(request: QueuedRequest, run: Run): void;
+  /** A component ended; its record is to come. */
+  ended(request: QueuedRequest, action: KnownAction, done: DoneResult): void;
 }
 
 /** A request waits this long for a slot before others of its round get their turn. */
@@ -137,6 +148,9 @@ export class QueueDispatcher {
   #stopped = false;
   #stops: (() => void)[] = [];
 
+  /** Set before the start; without it sequences cannot be run. */
+  composites: CompositeRunner | undefined = undefined;
+
   constructor(private readonly deps: QueueDispatcherDeps) {
     this.#settings = { ...QUEUE_SETTINGS, ...deps.settings };
     this.#fair = new FairQueue(this.#settings.inFlightMax, this.#settings.inFlightOfNamespaceMax);
@@ -166,9 +180,14 @@ export class QueueDispatcher {
   /**
    * Makes requests durable and takes them in hand.
    * @param store stores them under an owner: this controller, or "" when it has no room for them (Q3)
+   * @param givesUp false: the caller tries again until it is known whether they were stored
    * @throws what `store` throws: then they are not run
    */
-  async accept(requests: readonly QueuedRequest[], store: (ownerBootId: string) => Promise<void>): Promise<void> {
+  async accept(
+    requests: readonly QueuedRequest[],
+    store: (ownerBootId: string) => Promise<void>,
+    givesUp = true,
+  ): Promise<void> {
     if (this.#stopped) throw new WeftError("unavailable", "DRAINING", "this controller is stopping");
     if (requests.some(({ id }) => this.#doubts.has(id))) {
       throw new WeftError("unavailable", "GIVEN_UP", "the request was given up; send it under another id");
@@ -182,7 +201,7 @@ export class QueueDispatcher {
     try {
       await store(ownerBootId);
     } catch (thrown) {
-      this.#doubt(requests, ownerBootId, toWeftError(thrown));
+      if (givesUp) this.#doubt(requests, ownerBootId, toWeftError(thrown));
       throw thrown;
     } finally {
       if (room) this.#bytes -= bytes;
@@ -195,9 +214,21 @@ export class QueueDispatcher {
     for (const request of requests) {
       if (this.#entries.has(request.id)) continue;
       const entry = this.#take(request, undefined);
-      this.#fair.push(request.callerNamespace, entry);
+      // What a run waits for does not wait behind requests that have not begun.
+      this.#fair.push(request.callerNamespace, entry, request.cause !== undefined);
     }
     this.#pump();
+  }
+
+  /** True when it is in hand here. */
+  has(id: ActivationId): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** The database says that a run is not ours any more. */
+  lost(id: ActivationId): void {
+    const entry = this.#entries.get(id);
+    if (entry) this.#end(entry, "lose");
   }
 
   /** Records of these ids are durable, so their requests are gone. */
@@ -266,7 +297,11 @@ export class QueueDispatcher {
     try {
       resolved = await this.deps.resolve(request.namespace, request.name, request.callerNamespace);
       entry.action = resolved.action;
-      paramsJson = mergeParams(resolved.defaults, Buffer.from(request.paramsJson), resolved.final);
+      if (resolved.composite && noteOf(request.run)?.kind !== "conductor") {
+        this.#compose(entry, resolved);
+        return;
+      }
+      paramsJson = argumentsOf(request, resolved);
     } catch (thrown) {
       if (entry.state !== "sending") return;
       const error = toWeftError(thrown);
@@ -308,7 +343,7 @@ export class QueueDispatcher {
         subject: request.subject,
         transactionId: request.transactionId,
         apiKey: resolved.providesApiKey ? request.apiKey : "",
-        cause: "",
+        cause: request.cause ?? "",
       },
       traceparent: span.traceparent === "" ? request.traceparent : span.traceparent,
       acceptedMonoMs: entry.acceptedMonoMs,
@@ -318,6 +353,17 @@ export class QueueDispatcher {
       complete: (result) => this.#complete(entry, result),
     };
     this.deps.dispatcher.dispatch(call);
+  }
+
+  #compose(entry: Entry, resolved: Resolved): void {
+    // Its record may have come while the action was looked up.
+    if (this.#stateOf(entry) !== "sending") return;
+    if (!this.composites) throw new WeftError("internal", "NO_COMPOSITES", "nobody runs sequences here");
+    // It takes no slot itself: a place that it kept would be missing to its components.
+    this.#move(entry, "compose");
+    this.#land(entry);
+    this.composites.begin(entry.request, resolved);
+    this.#pump();
   }
 
   /** @returns false when it is not ours to run */
@@ -352,6 +398,7 @@ export class QueueDispatcher {
       case "done":
         entry.done = result;
         this.#unsettled(entry);
+        if (entry.request.cause !== undefined) this.composites?.ended(entry.request, entry.action, result);
         break;
       case "lost":
         this.deps.log.info("nobody knows how an activation ended; its invoker is asked or waited for", {
@@ -586,7 +633,11 @@ export class QueueDispatcher {
     if (this.#entries.has(request.id)) return;
     this.deps.metrics.recovered.bound({ attempt: attempt ? "started" : "none" }).inc();
     const entry = this.#take(request, attempt); // Q4
-    if (!attempt) this.#fair.push(request.callerNamespace, entry);
+    const run = runOf(noteOf(request.run));
+    if (run) {
+      entry.state = "composing";
+      this.composites?.resume(request, run);
+    } else if (!attempt) this.#fair.push(request.callerNamespace, entry);
   }
 
   // ---- requests of which it is not known whether they were stored ----
@@ -722,6 +773,13 @@ export class QueueDispatcher {
     ) as Promise<void>;
     this.#tasks.add(kept);
   }
+}
+
+/** What a component hands on is not held against final parameters, and an array is not an object to merge into. */
+function argumentsOf(request: QueuedRequest, { defaults, final }: Resolved): Uint8Array {
+  const bytes = Buffer.from(request.paramsJson);
+  if (request.cause === undefined) return mergeParams(defaults, bytes, final);
+  return isArray(request.paramsJson) ? bytes : mergeParams(defaults, bytes);
 }
 
 function bytesOf(request: QueuedRequest): number {

@@ -64,11 +64,13 @@ export class ResolveService {
       version: action.version,
       defaults: resolved.defaults.map(({ key, valueJson }) => ({ key, valueJson })),
       final: resolved.final,
-      provideApiKey: resolved.providesApiKey,
+      // What a composite runs may ask for it.
+      provideApiKey: resolved.providesApiKey || resolved.composite !== undefined,
       logsMb: action.limits.logsMb,
       annotationsJson: Buffer.from(keyValuesJson(action.annotations)),
       revision: action.revision,
       webOwner: undefined,
+      composite: resolved.composite !== undefined,
     };
   }
 

@@ -24,7 +24,12 @@ export interface Resolved {
   readonly defaults: readonly DefaultParam[];
   readonly final: boolean;
   readonly providesApiKey: boolean;
+  /** Set when no invoker runs it as it is. */
+  readonly composite: "sequence" | "composition" | undefined;
 }
+
+/** Reason of the error for what is there but not for this caller. */
+export const NOT_FOR_CALLER = "ACTION_NOT_FOUND";
 
 export class Resolver {
   readonly #known = new Map<string, Promise<Resolved>>();
@@ -100,8 +105,14 @@ export class Resolver {
         key: entry.key,
         valueJson: Buffer.from(entry.valueJson),
       })),
-      final: isTruthy(action.annotations, "final", false),
+      // Its parameters are none that anybody could override.
+      final: !action.exec.components && isTruthy(action.annotations, "final", false),
       providesApiKey: isTruthy(action.annotations, "provide-api-key", true),
+      composite: action.exec.components
+        ? "sequence"
+        : isTruthy(action.annotations, "conductor", false)
+          ? "composition"
+          : undefined,
     };
   }
 }
@@ -120,5 +131,5 @@ export function askOf(action: Pick<Action, "namespace" | "name" | "revisionId" |
 }
 
 function noAction(namespace: string, name: string): WeftError {
-  return new WeftError("notFound", "ACTION_NOT_FOUND", `there is no action ${namespace}/${name} for this key`);
+  return new WeftError("notFound", NOT_FOR_CALLER, `there is no action ${namespace}/${name} for this key`);
 }

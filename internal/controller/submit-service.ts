@@ -8,10 +8,14 @@ import type { TriggerActivation } from "../core/activation/types.js";
 import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
 import type { QueuedRequest, QueueStore } from "../core/queue/store.js";
 import { splitKey } from "../core/rule/rule.js";
+import { forbidden } from "../core/sequence/definition.js";
+import { recordToWire } from "../dispatch/record-wire.js";
 import { checkName, formatActionName, parseActionName } from "../core/tenancy/name.js";
 import { decideFire, type RuleTarget } from "../core/trigger/fire.js";
 import {
   SubmitServiceService,
+  type AwaitRequest,
+  type AwaitResponse,
   type FireTriggerRequest,
   type FireTriggerResponse,
   type SubmitRequest,
@@ -22,7 +26,8 @@ import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import type { ControllerMetrics } from "./metrics.js";
 import type { QueueDispatcher } from "./queue-dispatcher.js";
-import type { Resolver } from "./resolver.js";
+import type { Awaits } from "./awaits.js";
+import { NOT_FOR_CALLER, type Resolved, type Resolver } from "./resolver.js";
 import { activationIdOf, textOf } from "./wire.js";
 
 export interface SubmitServiceDeps {
@@ -30,6 +35,7 @@ export interface SubmitServiceDeps {
   readonly entities: Pick<EntityStore, "getTrigger" | "rulesOf">;
   readonly resolver: Resolver;
   readonly dispatcher: QueueDispatcher;
+  readonly awaits: Awaits;
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: ControllerMetrics;
@@ -43,6 +49,7 @@ export class SubmitService {
   register(server: RpcServer): void {
     server.serveService(SubmitServiceService, {
       submit: (ctx: CallContext, request: SubmitRequest) => this.submit(ctx, request),
+      await: (ctx: CallContext, request: AwaitRequest) => this.await(ctx, request),
       fire: (ctx: CallContext, request: FireTriggerRequest) => this.fire(ctx, request),
     });
   }
@@ -63,9 +70,17 @@ export class SubmitService {
       traceparent: request.traceparent,
       acceptedWallMs: clock.wallMs(),
     };
+    if (request.composite) await this.#checkComponents(queued, caller);
     await dispatcher.accept([queued], (owner) => queue.submit([queued], owner));
     this.#accepted("invoke", 1, startedMs);
     return {};
+  }
+
+  async await(ctx: CallContext, request: AwaitRequest): Promise<AwaitResponse> {
+    const id = activationIdOf("activation_id", request.activationId);
+    const namespace = checkName("namespace", request.namespace);
+    const activation = await this.deps.awaits.wait(namespace, id, request.waitMs, ctx.signal);
+    return { record: activation && recordToWire(activation) };
   }
 
   async fire(_ctx: CallContext, request: FireTriggerRequest): Promise<FireTriggerResponse> {
@@ -111,17 +126,46 @@ export class SubmitService {
   async #target(link: RuleLink, caller: Caller): Promise<RuleTarget> {
     const { namespace, name } = splitKey(link.action);
     try {
-      const { defaults, final, providesApiKey } = await this.deps.resolver.resolve(namespace, name, caller.namespace);
+      const resolved = await this.deps.resolver.resolve(namespace, name, caller.namespace);
+      const { defaults, final, providesApiKey, composite } = resolved;
+      await this.#mayUse(resolved, caller);
       return {
         kind: "found",
         id: newActivationId(this.deps.random, this.deps.clock.wallMs()),
-        providesKey: providesApiKey,
+        providesKey: providesApiKey || composite !== undefined,
         check: (params) => {
           mergeParams(defaults, params, final);
         },
       };
     } catch (thrown) {
       return { kind: "refused", error: toWeftError(thrown) };
+    }
+  }
+
+  /** Whether a sequence may still run for this caller is seen before it is accepted. */
+  async #checkComponents({ namespace, name }: QueuedRequest, caller: Caller): Promise<void> {
+    let resolved: Resolved;
+    try {
+      resolved = await this.deps.resolver.resolve(namespace, name, caller.namespace);
+    } catch (thrown) {
+      if (toWeftError(thrown).kind === "notFound") return; // its record will say so
+      throw thrown;
+    }
+    await this.#mayUse(resolved, caller);
+  }
+
+  /** @throws permissionDenied for a component that others have and do not share any more */
+  async #mayUse({ action }: Resolved, caller: Caller): Promise<void> {
+    for (const key of action.exec.components ?? []) {
+      const { namespace, name } = splitKey(key);
+      try {
+        await this.deps.resolver.resolve(namespace, name, caller.namespace);
+      } catch (thrown) {
+        const { kind, reason } = toWeftError(thrown);
+        if (reason === NOT_FOR_CALLER || kind === "permissionDenied") throw forbidden(key);
+        // What is not there any more is told by the run.
+        if (kind !== "notFound" && kind !== "failedPrecondition") throw thrown;
+      }
     }
   }
 

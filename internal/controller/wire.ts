@@ -1,14 +1,13 @@
 // Between the words of core and those of the wire.
 
-import { bytesToHex, parseActivationId, type ActivationId } from "../base/ids.js";
+import { bytesToHex, type ActivationId } from "../base/ids.js";
 import { invalidField } from "../base/errors.js";
 import type { ActionChange } from "../core/action/action.js";
 import type { LimitsInput } from "../core/action/limits.js";
 import type { Action, ActionLimits, KeyValue, Package, Rule, RuleLink, Trigger } from "../core/action/types.js";
-import type { ActionActivation, Activation, Outcome, StartKind } from "../core/activation/types.js";
+import { endWallMsOf, type Activation, type Outcome, type StartKind } from "../core/activation/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { Key, Namespace, NamespaceLimits } from "../core/tenancy/store.js";
-import { outcomeOfWire, startKindOfWire } from "../dispatch/wire.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.pb.js";
 import type { Key as WireKey } from "../gen/weft/access/v1/access.pb.js";
 import type { Action as WireAction } from "../gen/weft/action/v1/action.pb.js";
@@ -19,7 +18,6 @@ import {
   type Activation as WireActivation,
 } from "../gen/weft/activation/v1/activation.pb.js";
 import type { KeyValue as WireKeyValue, Limits } from "../gen/weft/common/v1/common.pb.js";
-import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
 import type { ActionAsk as WireActionAsk } from "../gen/weft/link/v1/lease.pb.js";
 import type {
   Namespace as WireNamespace,
@@ -88,7 +86,13 @@ export function actionInput(
     parameters: action.parameters,
     limits: limitsOfWire(action.limits),
     // A view into the request: the request outlives the write.
-    exec: exec && { kind: exec.kind, code: exec.code, binary: exec.binary, main: exec.main },
+    exec: exec && {
+      kind: exec.kind,
+      code: exec.code,
+      binary: exec.binary,
+      main: exec.main,
+      components: exec.components,
+    },
     ...update,
   };
 }
@@ -108,6 +112,7 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireA
       main: exec.main ?? "",
       codeDigest: exec.codeDigest,
       codeSize: exec.codeSize,
+      components: exec.components?.map((key) => `/${key}`) ?? [],
     },
     parameters: action.parameters.map(keyValueToWire),
     annotations: action.annotations.map(keyValueToWire),
@@ -209,6 +214,7 @@ export function activationToWire(activation: Activation): WireActivation {
     resultJson,
     logs: [...logs],
     traceId,
+    composition: activation.of === "action" && activation.composite?.conductorRuns !== undefined,
   };
   if (activation.of === "trigger") {
     return {
@@ -230,7 +236,7 @@ export function activationToWire(activation: Activation): WireActivation {
   return {
     ...common,
     of: Subject.ACTION,
-    endTime: timestamp(startWallMs + activation.durationMs),
+    endTime: timestamp(endWallMsOf(activation)),
     durationMs: activation.durationMs,
     initMs: activation.initMs,
     waitMs: activation.waitMs,
@@ -244,44 +250,7 @@ export function activationToWire(activation: Activation): WireActivation {
   };
 }
 
-/** @throws invalidArgument when the id is none */
-export function recordOfWire(record: ActivationRecord): ActionActivation {
-  const id = activationIdOf("activation_id", record.activationId);
-  return {
-    of: "action",
-    id,
-    namespace: record.namespace,
-    subject: record.subject,
-    name: record.path.slice(record.path.lastIndexOf("/") + 1),
-    path: record.path,
-    version: record.version,
-    kind: record.kind,
-    startWallMs: record.startWallMs,
-    durationMs: record.durationMs,
-    initMs: record.initMs,
-    waitMs: record.waitMs,
-    outcome: outcomeOfWire(record.outcome),
-    resultJson: textOf(record.resultJson),
-    resultSize: record.resultSize,
-    timedOut: record.timedOut,
-    logs: record.logs,
-    limits: {
-      timeoutMs: record.timeoutMs,
-      memoryMb: record.memoryMb,
-      logsMb: record.logsMb,
-      concurrency: record.concurrency,
-    },
-    cause: record.cause === "" ? undefined : parseActivationId(record.cause),
-    transactionId: record.transactionId,
-    traceId: record.traceId,
-    startKind: startKindOfWire(record.startKind),
-    invokerId: record.invokerId,
-  };
-}
-
-export function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-}
+export { recordOfWire, textOf } from "../dispatch/record-wire.js";
 
 // ---- dispatch ----
 

@@ -33,6 +33,8 @@ export interface Target {
   readonly final: boolean;
   readonly provideApiKey: boolean;
   readonly logsMb: number;
+  /** True for a sequence or conductor: see CompositeCalls. */
+  readonly composite: boolean;
   /** Of a web action. */
   readonly web: WebTarget | undefined;
 }
@@ -195,6 +197,7 @@ function targetOf(resolved: ResolvedAction): Target {
     final: resolved.final,
     provideApiKey: resolved.provideApiKey,
     logsMb: resolved.logsMb,
+    composite: resolved.composite,
     web: resolved.webOwner && webTargetOf(resolved, resolved.webOwner),
   };
 }

@@ -6,10 +6,11 @@ import { bytesToHex, type ActivationId } from "../base/ids.js";
 import { traced, type Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller } from "../core/dispatch/call.js";
-import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
+import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import { checkName, parseActionName } from "../core/tenancy/name.js";
 import type { UnaryMethod } from "../rpc/channel.js";
 import type { ActionCache, Target } from "./action-cache.js";
+import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
 import { namespaceOf, type Ending, type Invocations } from "./invocations.js";
@@ -41,13 +42,14 @@ export interface ApiDeps {
   /** The same for callers without a key; holds what was exported and nothing else. */
   readonly webActions: ActionCache;
   readonly invocations: Invocations;
+  readonly composites: CompositeCalls;
   readonly metrics: GatewayMetrics;
   readonly tracer: Tracer;
   readonly clock: Clock;
 }
 
 /** Where an invocation that nobody waits for went, or how the wait for one ended. */
-export type Invoked = { readonly kind: "accepted"; readonly activationId: Uint8Array } | Ending;
+export type Invoked = { readonly kind: "accepted"; readonly activationId: Uint8Array } | Ending | CompositeEnding;
 
 export class Api implements NativeApi {
   readonly invokeRpcs: InvokeRpcs;
@@ -100,7 +102,7 @@ export class Api implements NativeApi {
     return {
       annotations,
       immutable,
-      invoke: (prepare, context) => this.#invokeWeb(target, web.owner, prepare, context),
+      invoke: (prepare, context) => this.#invokeWeb(target, web.owner, action, prepare, context),
     };
   }
 
@@ -108,28 +110,33 @@ export class Api implements NativeApi {
   async #invokeWeb(
     target: Target,
     owner: Identity,
+    name: string,
     prepare: () => Uint8Array | undefined,
     { transactionId, traceparent }: WebContext,
   ): Promise<InvokeAnswer | undefined> {
-    const { invocations } = this.deps;
+    const { invocations, composites } = this.deps;
     const throttle = invocations.admit(owner);
-    let paramsJson: Uint8Array | undefined;
+    let started = false;
     try {
-      paramsJson = prepare();
+      const paramsJson = prepare();
+      if (!paramsJson) return undefined;
+      const caller = this.#caller({ identity: owner, transactionId, traceparent }, target.provideApiKey);
+      // What may not be overridden was checked: the request's own properties are no overriding.
+      const open = target.final ? { ...target, final: false } : target;
+      if (target.composite) {
+        const submission = { namespace: owner.namespace, name, target: open, paramsJson, caller, traceparent };
+        return answerOf(await composites.run(submission, BLOCKING_WAIT_MS_MAX));
+      }
+      started = true; // the place is the call's
+      return answerOf(await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX));
     } finally {
-      if (!paramsJson) throttle.release();
+      if (!started) throttle.release();
     }
-    if (!paramsJson) return undefined;
-    const context = { identity: owner, transactionId, traceparent };
-    const caller = this.#caller(context, target.provideApiKey);
-    // What may not be overridden was checked: the request's own properties are no overriding.
-    const open = target.final ? { ...target, final: false } : target;
-    return answerOf(await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX));
   }
 
   /** As `invoke`, before it is put into words. The order of checks is OpenWhisk's: names, throttles, size, text, action. */
   async start(command: InvokeCommand, context: RequestContext): Promise<Invoked> {
-    const { invocations } = this.deps;
+    const { invocations, composites } = this.deps;
     const { identity } = context;
     const { paramsJson, action } = command;
     const namespace = namespaceOf(identity, command.namespace);
@@ -141,8 +148,13 @@ export class Api implements NativeApi {
     try {
       checkPayloadSize(paramsJson.length);
       target ??= await invocations.resolve(identity, namespace, action, paramsJson);
-      if (!command.blocking) {
-        return { kind: "accepted", activationId: await this.#submit(namespace, command, target, context) };
+      if (!command.blocking || target.composite) {
+        const caller = this.#caller(context, target.provideApiKey);
+        const { traceparent } = context;
+        const submission = { namespace, name: action, target, paramsJson, caller, traceparent };
+        // Awaited here: the place is kept for as long as somebody waits.
+        if (command.blocking) return await composites.run(submission, waitMs);
+        return { kind: "accepted", activationId: await composites.submit(submission) };
       }
       started = true; // the place is the call's
     } finally {
@@ -186,36 +198,6 @@ export class Api implements NativeApi {
     );
     (fired ? metrics.fired : metrics.firedNothing).inc();
     return { activationId: fired ? (bytesToHex(activationId) as ActivationId) : undefined };
-  }
-
-  async #submit(
-    namespace: string,
-    { action, paramsJson }: InvokeCommand,
-    target: Target,
-    context: RequestContext,
-  ): Promise<Uint8Array> {
-    const { invocations, metrics, controller, tracer } = this.deps;
-    // Defaults are merged when it runs, by whatever the action then is; what is wrong now is told now.
-    if (target.final) mergeParams(target.defaults, paramsJson, true);
-    else checkJsonObject("params", paramsJson);
-    const activationId = invocations.newActivationId();
-    await traced(
-      tracer,
-      "activation.submit",
-      context.traceparent,
-      (span) =>
-        controller.submit({
-          activationId,
-          namespace,
-          name: action,
-          paramsJson,
-          caller: this.#caller(context, target.provideApiKey),
-          traceparent: span.traceparent,
-        }),
-      { kind: "server" },
-    );
-    metrics.submitted.inc();
-    return activationId;
   }
 
   async #proxy(path: string, message: Buffer, context: RequestContext): Promise<RawAnswer> {
@@ -268,6 +250,10 @@ function answerOf(invoked: Invoked): InvokeAnswer {
       return { kind: "accepted", activationId: bytesToHex(invoked.activationId) as ActivationId };
     case "running":
       return { kind: "running", activationId: activationIdOf(invoked.call) };
+    case "continues":
+      return { kind: "running", activationId: bytesToHex(invoked.activationId) as ActivationId };
+    case "recorded":
+      return { kind: "done", activationId: invoked.activation.id, activation: invoked.activation };
     case "ended": {
       const { call, result } = invoked;
       switch (result.kind) {

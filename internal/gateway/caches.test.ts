@@ -55,6 +55,7 @@ describe("the cache of actions", () => {
       annotationsJson: new Uint8Array(),
       revision: 1,
       webOwner: undefined,
+      composite: false,
     };
   }
 

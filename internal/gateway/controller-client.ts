@@ -12,6 +12,8 @@ import {
   ResolveServiceService,
   SubmitServiceService,
   type ActivationRecord,
+  type AwaitRequest,
+  type AwaitResponse,
   type Change,
   type FireTriggerRequest,
   type FireTriggerResponse,
@@ -39,6 +41,8 @@ export interface ControllerClient {
   /** @throws notFound */
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   submit(request: SubmitRequest): Promise<void>;
+  /** Waits for the record of what was submitted, over whatever breaks, at most `waitMs`. */
+  await(request: AwaitRequest): Promise<AwaitResponse>;
   /** @throws notFound */
   fire(request: FireTriggerRequest): Promise<FireTriggerResponse>;
   record(records: readonly ActivationRecord[]): Promise<void>;
@@ -64,6 +68,8 @@ export interface RpcControllerClientDeps {
 
 /** A controller answers in milliseconds; one that takes longer than this is as good as gone. */
 const DEADLINE_MS = 10_000;
+/** What an answer takes on its way back when the wait of `await` is over. */
+const AWAIT_GRACE_MS = 2_000;
 /** Tries of a call that may be repeated: with the pauses between them they outlast a controller's restart. */
 const TRIES = 6;
 /** Pauses between tries, and between openings of the watch. */
@@ -89,6 +95,25 @@ export class RpcControllerClient implements ControllerClient {
 
   async submit(request: SubmitRequest): Promise<void> {
     await this.#repeatable(SubmitServiceService.submit, request);
+  }
+
+  async await(request: AwaitRequest): Promise<AwaitResponse> {
+    const { clock, random } = this.deps;
+    const untilMonoMs = clock.monoMs() + request.waitMs;
+    const backoff = new Backoff(BACKOFF, random);
+    for (;;) {
+      const waitMs = Math.max(1, Math.round(untilMonoMs - clock.monoMs()));
+      try {
+        const options = { headers: {}, deadlineMs: waitMs + AWAIT_GRACE_MS };
+        return await this.#call(SubmitServiceService.await, { ...request, waitMs }, options);
+      } catch (thrown) {
+        const error = toWeftError(thrown);
+        if (error.kind === "deadlineExceeded") return { record: undefined };
+        const pauseMs = backoff.nextMs();
+        if (error.kind !== "unavailable" || clock.monoMs() + pauseMs >= untilMonoMs) throw error;
+        await sleep(clock, pauseMs);
+      }
+    }
   }
 
   fire(request: FireTriggerRequest): Promise<FireTriggerResponse> {

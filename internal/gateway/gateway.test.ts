@@ -167,6 +167,7 @@ describe("Invoke", () => {
       cause: "",
       start: Start.COLD,
       traceId: "",
+      composition: false,
     });
     const [call] = w.dispatcher.calls;
     expect(Buffer.from(call?.paramsJson ?? []).toString()).toBe('{"a":1}');

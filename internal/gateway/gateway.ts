@@ -18,6 +18,7 @@ import { Api } from "./api.js";
 import type { ControllerClient } from "./controller-client.js";
 import { Health } from "./health.js";
 import { IdentityCache } from "./identity-cache.js";
+import { CompositeCalls } from "./composite-calls.js";
 import { Invocations } from "./invocations.js";
 import { InvokeStream } from "./invoke-stream.js";
 import { LostRecords } from "./lost-records.js";
@@ -54,6 +55,7 @@ export class Gateway {
   readonly #throttles = new Throttles();
   readonly #lostRecords: LostRecords;
   readonly #invocations: Invocations;
+  readonly #composites: CompositeCalls;
   readonly #api: Api;
   readonly #health: Health;
   readonly #reflection: Reflection;
@@ -87,12 +89,20 @@ export class Gateway {
       clock,
       random,
     });
+    this.#composites = new CompositeCalls({
+      controller,
+      invocations: this.#invocations,
+      metrics,
+      tracer,
+      clock,
+    });
     this.#api = new Api({
       controller,
       identities: this.#identities,
       actions: this.#actions,
       webActions: this.#webActions,
       invocations: this.#invocations,
+      composites: this.#composites,
       metrics,
       tracer,
       clock,
@@ -241,7 +251,7 @@ export class Gateway {
     server.serveLink(invokeStreamLink, (link, call) => {
       const authorization = call.header("authorization");
       this.#streams += 1;
-      new InvokeStream(link, this.#invocations, {
+      new InvokeStream(link, this.#invocations, this.#composites, {
         identity: this.#identities.peek(authorization) ?? this.#identities.identify(authorization),
         transactionId: transactionIdOf(call.header("x-request-id")) || this.#invocations.newTransactionId(),
         traceparent: call.header("traceparent") ?? "",

@@ -22,7 +22,7 @@ import {
   type InvokeCommand,
   type RequestContext,
 } from "./native-api.js";
-import { activationIdOf, activationToWire, utf8 } from "./wire.js";
+import { activationIdOf, activationToWire, recordedToWire, utf8 } from "./wire.js";
 
 /** Response metadata with the id, where the answer itself has no room for it. */
 export const ACTIVATION_ID_HEADER = "weft-activation-id";
@@ -68,6 +68,12 @@ export class InvokeRpcs {
         return this.#encoded(InvokeResponse, { activationId: bytesToHex(invoked.activationId), activation: undefined });
       case "running":
         return this.#encoded(InvokeResponse, { activationId: activationIdOf(invoked.call), activation: undefined });
+      case "continues":
+        return this.#encoded(InvokeResponse, { activationId: bytesToHex(invoked.activationId), activation: undefined });
+      case "recorded": {
+        const activation = recordedToWire(invoked.activation);
+        return this.#encoded(InvokeResponse, { activationId: activation.activationId, activation });
+      }
       case "ended": {
         const activation = activationToWire(invoked.call, doneOf(invoked, setHeader));
         return this.#encoded(InvokeResponse, { activationId: activation.activationId, activation });
@@ -92,13 +98,16 @@ export class InvokeRpcs {
       context,
     );
     if (invoked.kind === "accepted") throw new TypeError("a blocking invocation was not waited for");
-    if (invoked.kind === "running") {
-      const id = activationIdOf(invoked.call);
+    if (invoked.kind === "running" || invoked.kind === "continues") {
+      const id = invoked.kind === "running" ? activationIdOf(invoked.call) : bytesToHex(invoked.activationId);
       setHeader(ACTIVATION_ID_HEADER, id);
       throw new WeftError("deadlineExceeded", "STILL_RUNNING", `the activation goes on: ${id}`);
     }
-    const done = doneOf(invoked, setHeader);
-    setHeader(ACTIVATION_ID_HEADER, activationIdOf(invoked.call));
+    const done =
+      invoked.kind === "recorded"
+        ? { outcome: invoked.activation.outcome, resultJson: Buffer.from(invoked.activation.resultJson) }
+        : doneOf(invoked, setHeader);
+    setHeader(ACTIVATION_ID_HEADER, invoked.kind === "recorded" ? invoked.activation.id : activationIdOf(invoked.call));
     switch (done.outcome) {
       case "success":
         return this.#encoded(HttpBody, { contentType: JSON_TYPE, data: done.resultJson, extensions: [] });

@@ -5,15 +5,19 @@
 //   V2. When the client has ended its half, the stream ends after the last answer.
 
 import { invalidField, toWeftError, WeftError } from "../base/errors.js";
+import { bytesToHex, hexToBytes } from "../base/ids.js";
 import type { Caller, DispatchResult } from "../core/dispatch/call.js";
 import { checkPayloadSize } from "../core/params/merge.js";
 import type { NamespaceThrottle } from "../core/throttle/throttle.js";
+import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import { parseActionName } from "../core/tenancy/name.js";
-import { Outcome } from "../gen/weft/activation/v1/activation.pb.js";
+import type { Outcome } from "../core/activation/types.js";
+import { Outcome as WireOutcome } from "../gen/weft/activation/v1/activation.pb.js";
 import type { StreamInvoke, StreamResult } from "../gen/weft/invoke/v1/invoke.pb.js";
 import type { Link } from "../rpc/link.js";
 import { grpcCodeOf } from "../rpc/status.js";
 import type { Target } from "./action-cache.js";
+import type { CompositeCalls } from "./composite-calls.js";
 import { namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
 import type { Identity } from "./native-api.js";
 import { outcomeToWire } from "./wire.js";
@@ -46,6 +50,7 @@ export class InvokeStream {
   constructor(
     private readonly link: Link<StreamInvoke, StreamResult>,
     private readonly invocations: Invocations,
+    private readonly composites: CompositeCalls,
     private readonly options: InvokeStreamOptions,
   ) {
     link.onItem = (item) => {
@@ -133,6 +138,11 @@ export class InvokeStream {
     let admitted = false;
     try {
       checkPayloadSize(item.paramsJson.length);
+      if (target.composite) {
+        admitted = true;
+        void this.#runComposite(item, target, throttle, caller);
+        return;
+      }
       admitted = true; // from here on the place is the call's
       const { traceparent } = this.options;
       this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call);
@@ -143,20 +153,55 @@ export class InvokeStream {
     }
   }
 
+  /** Never rejects: what goes wrong is the item's answer (V1). */
+  async #runComposite(item: StreamInvoke, target: Target, throttle: NamespaceThrottle, caller: Caller): Promise<void> {
+    const { traceparent } = this.options;
+    const [namespace = "", ...name] = target.path.split("/");
+    const { paramsJson } = item;
+    try {
+      const submission = { namespace, name: name.join("/"), target, paramsJson, caller, traceparent };
+      const ending = await this.composites.run(submission, BLOCKING_WAIT_MS_MAX);
+      this.#inFlight -= 1;
+      if (ending.kind === "recorded") {
+        const { activation } = ending;
+        this.#answer(
+          item.call,
+          hexToBytes(activation.id),
+          activation.outcome,
+          activation.durationMs,
+          Buffer.from(activation.resultJson),
+        );
+      } else {
+        const id = bytesToHex(ending.activationId);
+        const error = new WeftError("deadlineExceeded", "STILL_RUNNING", `the activation goes on: ${id}`);
+        this.#refuse(item.call, error, ending.activationId);
+      }
+    } catch (thrown) {
+      this.#inFlight -= 1;
+      this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
+    } finally {
+      throttle.release();
+    }
+  }
+
+  #answer(call: number, activationId: Uint8Array, outcome: Outcome, durationMs: number, resultJson: Uint8Array): void {
+    this.link.send({
+      call,
+      activationId,
+      outcome: outcomeToWire(outcome),
+      resultJson,
+      durationMs,
+      statusCode: 0,
+      statusMessage: "",
+      retryAfterMs: 0,
+    });
+    if (this.#finished) this.#endWhenDone();
+  }
+
   readonly #ended = (call: SyncCall, result: DispatchResult): void => {
     this.#inFlight -= 1;
     if (result.kind === "done") {
-      this.link.send({
-        call: call.tag,
-        activationId: call.activationId,
-        outcome: outcomeToWire(result.outcome),
-        resultJson: result.resultJson,
-        durationMs: result.durationMs,
-        statusCode: 0,
-        statusMessage: "",
-        retryAfterMs: 0,
-      });
-      if (this.#finished) this.#endWhenDone();
+      this.#answer(call.tag, call.activationId, result.outcome, result.durationMs, result.resultJson);
     } else this.#refuse(call.tag, result.error, call.activationId);
   };
 
@@ -164,7 +209,7 @@ export class InvokeStream {
     this.link.send({
       call,
       activationId,
-      outcome: Outcome.UNSPECIFIED,
+      outcome: WireOutcome.UNSPECIFIED,
       resultJson: NO_BYTES,
       durationMs: 0,
       statusCode: grpcCodeOf(error.kind),

@@ -2,7 +2,12 @@
 
 import { bytesToHex, type ActivationId } from "../base/ids.js";
 import { traceIdOf } from "../base/trace.js";
-import type { ActionActivation, Outcome as CoreOutcome, StartKind } from "../core/activation/types.js";
+import {
+  endWallMsOf,
+  type ActionActivation,
+  type Outcome as CoreOutcome,
+  type StartKind,
+} from "../core/activation/types.js";
 import type { DoneResult } from "../core/dispatch/call.js";
 import { Outcome, Start, Subject, type Activation } from "../gen/weft/activation/v1/activation.pb.js";
 import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
@@ -49,6 +54,36 @@ export function activationToWire(call: SyncCall, done: DoneResult): Activation {
     cause: caller.cause,
     start: startToWire(done.startKind),
     traceId: traceIdOf(call.traceparent),
+    composition: false,
+  };
+}
+
+/** A stored record, as a caller is answered. */
+export function recordedToWire(activation: ActionActivation): Activation {
+  return {
+    activationId: activation.id,
+    namespace: activation.namespace,
+    name: activation.name,
+    path: activation.path,
+    version: activation.version,
+    subject: activation.subject,
+    of: Subject.ACTION,
+    startTime: timestamp(activation.startWallMs),
+    endTime: timestamp(endWallMsOf(activation)),
+    durationMs: activation.durationMs,
+    initMs: activation.initMs,
+    waitMs: activation.waitMs,
+    outcome: outcomeToWire(activation.outcome),
+    timedOut: activation.timedOut,
+    resultJson: activation.resultJson,
+    resultSize: activation.resultSize,
+    logs: [...activation.logs],
+    kind: activation.kind,
+    limits: { ...activation.limits },
+    cause: activation.cause ?? "",
+    start: startToWire(activation.startKind),
+    traceId: activation.traceId,
+    composition: activation.composite?.conductorRuns !== undefined,
   };
 }
 
@@ -122,6 +157,7 @@ export function lostRecord(
     async: false,
     startKind: 0,
     invokerId: lost.invokerId,
+    composite: undefined,
   };
 }
 

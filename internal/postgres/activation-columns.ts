@@ -35,6 +35,9 @@ const COLUMNS = [
   ["trace_id", "text"],
   ["invoker_id", "text"],
   ["result", "text"],
+  ["end_ms", "int8"],
+  ["component_runs", "int4"],
+  ["conductor_runs", "int4"],
 ] as const;
 
 const names = COLUMNS.map(([name]) => name).join(", ");
@@ -96,6 +99,9 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
     text((a) => a.traceId),
     actionText((a) => a.invokerId),
     text((a) => a.resultJson),
+    int8Array(action((a) => a.composite?.endWallMs)),
+    int4Array(action((a) => a.composite?.componentRuns)),
+    int4Array(action((a) => a.composite?.conductorRuns)),
     uuidArray(withLogs.map((a) => a.id)),
     textArray(withLogs.map((a) => JSON.stringify(a.logs))),
   ];
@@ -241,6 +247,9 @@ export interface ActivationRow {
   readonly invoker_id: string;
   /** Absent when not asked for. */
   readonly result?: string;
+  readonly end_ms: number | null;
+  readonly component_runs: number | null;
+  readonly conductor_runs: number | null;
   readonly lines?: string | null;
 }
 
@@ -278,6 +287,15 @@ export function activationOf(row: ActivationRow): Activation {
     cause: row.cause === null ? undefined : idOf(row.cause),
     startKind: row.start_kind === null ? undefined : START_KINDS[row.start_kind],
     invokerId: row.invoker_id,
+    ...(row.end_ms === null
+      ? {}
+      : {
+          composite: {
+            endWallMs: row.end_ms,
+            componentRuns: row.component_runs ?? 0,
+            conductorRuns: row.conductor_runs ?? undefined,
+          },
+        }),
   };
 }
 

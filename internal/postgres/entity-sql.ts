@@ -34,6 +34,8 @@ export interface EntityRow {
   readonly memory_mb: number | null;
   readonly logs_mb: number | null;
   readonly concurrency: number | null;
+  /** JSON array of keys; of sequences. */
+  readonly components: string | null;
   readonly revision_id: string | null;
   readonly trigger_key: string | null;
   readonly action_key: string | null;
@@ -60,6 +62,7 @@ const WRITTEN = [
   "memory_mb",
   "logs_mb",
   "concurrency",
+  "components",
   "revision_id",
   "trigger_key",
   "action_key",
@@ -122,12 +125,13 @@ export function draftValues(
     draft.exec?.kind,
     draft.exec?.main,
     draft.exec?.binary,
-    draft.exec?.codeDigest,
+    draft.exec?.components ? undefined : draft.exec?.codeDigest,
     draft.exec?.codeSize,
     draft.limits?.timeoutMs,
     draft.limits?.memoryMb,
     draft.limits?.logsMb,
     draft.limits?.concurrency,
+    draft.exec?.components && JSON.stringify(draft.exec.components),
     draft.revisionId,
     draft.trigger,
     draft.action,
@@ -161,7 +165,8 @@ export function entityOf(row: EntityRow): EntityOf[EntityKind] {
   }
 }
 
-type ExecColumns = Pick<EntityRow, "runtime" | "main" | "archive" | "code_digest" | "code_size">;
+type ExecColumns = Pick<EntityRow, "runtime" | "main" | "archive" | "code_digest" | "code_size"> &
+  Partial<Pick<EntityRow, "components">>;
 type LimitColumns = Pick<EntityRow, "timeout_ms" | "memory_mb" | "logs_mb" | "concurrency">;
 
 function execOf(row: ExecColumns): Exec {
@@ -171,6 +176,7 @@ function execOf(row: ExecColumns): Exec {
     binary: row.archive ?? false,
     codeDigest: row.code_digest ?? "",
     codeSize: row.code_size ?? 0,
+    ...(typeof row.components === "string" ? { components: JSON.parse(row.components) as string[] } : {}),
   };
 }
 

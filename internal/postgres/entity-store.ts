@@ -35,12 +35,16 @@ export class PostgresEntityStore implements EntityStore {
 
   // ---- actions ----
 
-  async createAction(action: Draft<Action>, code: Uint8Array, revision: Revision): Promise<Action> {
+  async createAction(
+    action: Draft<Action>,
+    code: Uint8Array | undefined,
+    revision: Revision | undefined,
+  ): Promise<Action> {
     return this.deps.database.transaction(async (transaction) => {
       await lockPackageOf(transaction, action);
-      await storeCode(transaction, action.exec.codeDigest, code);
+      if (code) await storeCode(transaction, action.exec.codeDigest, code);
       const created = await create(transaction, "action", action);
-      await insertRevision(transaction, revision);
+      if (revision) await insertRevision(transaction, revision);
       await announce(transaction, [action]);
       await collectRevisions(transaction);
       return created;
@@ -63,14 +67,14 @@ export class PostgresEntityStore implements EntityStore {
     action: Draft<Action>,
     expected: number,
     code: Uint8Array | undefined,
-    revision: Revision,
+    revision: Revision | undefined,
   ): Promise<Action> {
     return this.deps.database.transaction(async (transaction) => {
       await lockPackageOf(transaction, action, "whatever it is");
       const replaced = await lock(transaction, "action", action.namespace, action.name, expected);
       if (code) await storeCode(transaction, action.exec.codeDigest, code);
       const updated = await update(transaction, "action", action, expected);
-      await insertRevision(transaction, revision);
+      if (revision) await insertRevision(transaction, revision);
       await retireRevisions(transaction, [replaced.revisionId]);
       await announce(transaction, [action]);
       await collectRevisions(transaction);
@@ -444,7 +448,7 @@ async function reviseActions(
   revisions: readonly Revision[],
 ): Promise<void> {
   const rows = await transaction.rows<EntityRow & Record<string, unknown>>(
-    `${selectFrom} where e.namespace = $1 and e.package = $2 order by e.name for update of e`,
+    `${selectFrom} where e.namespace = $1 and e.package = $2 and e.components is null order by e.name for update of e`,
     [draft.namespace, draft.name],
   );
   const byKey = new Map(revisions.map((revision) => [revision.actionKey, revision]));

@@ -7,6 +7,7 @@ import {
   activationParameters,
   byId,
   idOf,
+  idParameter,
   insertActivations,
 } from "./activation-columns.js";
 import { int8Array, storable, textArray, uuidArray } from "./binary-array.js";
@@ -88,6 +89,29 @@ export class PostgresQueueStore implements QueueStore {
     return rows.map(recoveredOf).sort((a, b) => byId(a.request, b.request));
   }
 
+  async advance(
+    run: { readonly id: ActivationId; readonly run: string; readonly ownerBootId: string },
+    component: QueuedRequest | undefined,
+    componentOwnerBootId: string,
+  ): Promise<boolean> {
+    const moved = [idParameter(run.id), storable(run.run), run.ownerBootId];
+    const rows = component
+      ? await this.database.rows(advanceRun, [
+          ...moved,
+          ...queuedParameters([{ request: component, owner: componentOwnerBootId }]),
+        ])
+      : await this.database.rows(noteRun, moved);
+    return rows.length > 0;
+  }
+
+  async unsettled(ids: readonly ActivationId[]): Promise<readonly ActivationId[]> {
+    if (ids.length === 0) return [];
+    const rows = await this.database.rows<{ readonly id: string }>("select id from queue where id = any($1::uuid[])", [
+      uuidArray(ids),
+    ]);
+    return rows.map(({ id }) => idOf(id));
+  }
+
   async depth(): Promise<number> {
     const [row] = await this.database.rows<{ readonly total: number }>("select count(*) as total from queue");
     return row?.total ?? 0;
@@ -110,21 +134,7 @@ export class PostgresQueueStore implements QueueStore {
     }
     rows.sort(byId);
 
-    const text = (read: (request: QueuedRequest) => string): Buffer =>
-      textArray(rows.map(({ request }) => storable(read(request))));
-    const queued = [
-      uuidArray(rows.map(({ id }) => id)),
-      int8Array(rows.map(({ request }) => request.acceptedWallMs)),
-      textArray(rows.map(({ owner }) => owner)),
-      text((r) => r.namespace),
-      text((r) => r.name),
-      text((r) => r.callerNamespace),
-      text((r) => r.subject),
-      text((r) => r.transactionId),
-      text((r) => r.apiKey),
-      text((r) => r.traceparent),
-      text((r) => r.paramsJson),
-    ];
+    const queued = queuedParameters(rows);
     if (triggers.size === 0) await this.database.rows(submitRequests, queued);
     else {
       const records = activationParameters([...triggers.values()].sort(byId));
@@ -148,6 +158,26 @@ export class PostgresQueueStore implements QueueStore {
   }
 }
 
+function queuedParameters(rows: readonly { readonly request: QueuedRequest; readonly owner: string }[]): Buffer[] {
+  const text = (read: (request: QueuedRequest) => string): Buffer =>
+    textArray(rows.map(({ request }) => storable(read(request))));
+  return [
+    uuidArray(rows.map(({ request }) => request.id)),
+    int8Array(rows.map(({ request }) => request.acceptedWallMs)),
+    textArray(rows.map(({ owner }) => owner)),
+    text((r) => r.namespace),
+    text((r) => r.name),
+    text((r) => r.callerNamespace),
+    text((r) => r.subject),
+    text((r) => r.transactionId),
+    text((r) => r.apiKey),
+    text((r) => r.traceparent),
+    text((r) => r.paramsJson),
+    uuidArray(rows.map(({ request }) => request.cause)),
+    text((r) => r.run ?? ""),
+  ];
+}
+
 interface QueueRow {
   readonly id: string;
   readonly accepted_ms: number;
@@ -162,6 +192,8 @@ interface QueueRow {
   readonly api_key: string;
   readonly traceparent: string;
   readonly params: string;
+  readonly cause: string | null;
+  readonly run: string;
 }
 
 function recoveredOf(row: QueueRow): RecoveredRequest {
@@ -177,6 +209,8 @@ function recoveredOf(row: QueueRow): RecoveredRequest {
       apiKey: row.api_key,
       traceparent: row.traceparent,
       acceptedWallMs: row.accepted_ms,
+      ...(row.cause === null ? {} : { cause: idOf(row.cause) }),
+      ...(row.run === "" ? {} : { run: row.run }),
     },
     attempt:
       row.invoker_id === null
@@ -190,13 +224,13 @@ function recoveredOf(row: QueueRow): RecoveredRequest {
 }
 
 const inserted = `insert into queue (id, accepted_ms, owner, namespace, name, caller_namespace, subject, transaction_id,
-    api_key, traceparent, params)`;
+    api_key, traceparent, params, cause, run)`;
 
-const requestTypes = ["uuid", "int8", ...Array.from({ length: 9 }, () => "text")];
+const requestTypes = ["uuid", "int8", ...Array.from({ length: 9 }, () => "text"), "uuid", "text"];
 const requestParameters = (first: number): string =>
   requestTypes.map((type, i) => `$${first + i}::${type}[]`).join(", ");
 const requestColumns = `r.id, r.accepted_ms, r.owner, r.namespace, r.name, r.caller_namespace, r.subject,
-    r.transaction_id, r.api_key, r.traceparent, r.params`;
+    r.transaction_id, r.api_key, r.traceparent, r.params, r.cause, r.run`;
 const requestAlias = requestColumns.replaceAll("r.", "");
 
 // A request that is repeated may have been settled meanwhile: then its record is there and it must not run again. (While
@@ -226,6 +260,24 @@ const fireTriggers: Statement = {
     on conflict (id) do nothing`,
 };
 
+const noteRun: Statement = {
+  name: "note-run",
+  text: `update queue set run = $2 where id = $1::uuid and owner = $3 returning id`,
+};
+
+// The component follows from the run: it is queued only when the run is still its owner's.
+const advanceRun: Statement = {
+  name: "advance-run",
+  text: `
+    with moved as (update queue set run = $2 where id = $1::uuid and owner = $3 returning id),
+    queued as (
+      ${inserted}
+      select ${requestColumns} from unnest(${requestParameters(4)}) as r (${requestAlias})
+      where exists (select from moved) and ${notSettled}
+      on conflict (id) do nothing)
+    select id from moved`,
+};
+
 const noteAttempts: Statement = {
   name: "note-attempts",
   text: `
@@ -253,4 +305,4 @@ const takeOver = `
   update queue set owner = $1
   where id in (select id from queue where owner = any($2::text[]) order by id limit $3 for update skip locked)
   returning id, accepted_ms, invoker_id, invoker_boot_id, attempt_owner, namespace, name, caller_namespace, subject,
-    transaction_id, api_key, traceparent, params`;
+    transaction_id, api_key, traceparent, params, cause, run`;

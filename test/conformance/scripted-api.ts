@@ -350,6 +350,7 @@ export class ScriptedApi implements NativeApi {
       cause: "",
       start: Start.UNSPECIFIED,
       traceId: "",
+      composition: false,
     };
   }
 

@@ -535,6 +535,30 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
     });
 
     if (whole) {
+      it("runs sequences and compositions as it runs actions", async () => {
+        const add = async (name: string): Promise<string> => {
+          const made = await exported(`function main(p) { return { ...p, steps: (p.steps ?? '') + '${name}' } }`);
+          return `/${target.namespace}/${made}`;
+        };
+        const last = await exported(
+          "function main(p) { return { statusCode: 201, body: p.steps + p.__ow_method + p.a } }",
+        );
+        const sequence = fresh("sequence");
+        await put(`actions/${sequence}`, {
+          exec: { kind: "sequence", components: [await add("x"), await add("y"), `/${target.namespace}/${last}`] },
+          annotations: entries({ "web-export": true, final: true }),
+        });
+        const answer = await web(`${sequence}?a=1`);
+        expect(answer, answer.text).toMatchObject({ status: 201, text: "xyget1" });
+        expect(answer.headers["x-openwhisk-activation-id"]).toMatch(/^[0-9a-f]{32}$/);
+        const conductor = await exported(
+          "function main(p) { return p.done ? { params: { body: 'done' + p.done } } : { action: p.next, params: { done: 1 } } }",
+          { conductor: true },
+          { next: await add("z") },
+        );
+        expect(await web(conductor)).toMatchObject({ status: 200, text: "done1" });
+      });
+
       it("runs as the owner, whose records it makes and whose throttles it counts for (#113)", async () => {
         const answer = await web(echo);
         const id = String(answer.headers["x-openwhisk-activation-id"]);

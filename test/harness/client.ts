@@ -49,6 +49,7 @@ export class PublicClient {
           main: options.main ?? "",
           codeDigest: "",
           codeSize: 0,
+          components: [],
         },
         parameters: [],
         annotations: [],

@@ -13,6 +13,8 @@ import {
   ResolveServiceService,
   SubmitServiceService,
   type ActivationRecord,
+  type AwaitRequest,
+  type AwaitResponse,
   type AuthenticateRequest,
   type Change,
   type FireTriggerRequest,
@@ -49,6 +51,8 @@ export interface ScriptedAction {
   readonly concurrency?: number;
   /** JSON text by key. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** True for a sequence: submitted and awaited. */
+  readonly composite?: boolean;
 }
 
 export class ScriptedController {
@@ -59,6 +63,9 @@ export class ScriptedController {
   readonly resolved: string[] = [];
   readonly submitted: SubmitRequest[] = [];
   readonly fired: FireTriggerRequest[] = [];
+  readonly awaited: AwaitRequest[] = [];
+  /** Answers whoever awaits a record. */
+  onAwait: (request: AwaitRequest) => Promise<AwaitResponse> = () => Promise.resolve({ record: undefined });
   readonly records: ActivationRecord[] = [];
   /** Thrown by every rpc while it is set. */
   failure: WeftError | undefined;
@@ -98,6 +105,10 @@ export class ScriptedController {
         this.#maybeFail();
         this.submitted.push(request);
         return Promise.resolve({});
+      },
+      await: (_ctx: CallContext, request: AwaitRequest) => {
+        this.awaited.push(request);
+        return this.onAwait(request);
       },
       fire: (_ctx: CallContext, request: FireTriggerRequest) => {
         this.#maybeFail();
@@ -198,6 +209,7 @@ export class ScriptedController {
           .map(([key, value]) => `{"key":${JSON.stringify(key)},"value":${value}}`)
           .join(",")}]`,
       ),
+      composite: action.composite ?? false,
       revision: 1,
       webOwner: undefined,
     };

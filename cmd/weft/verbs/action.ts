@@ -26,8 +26,11 @@ const UINT32_MAX = 0xffff_ffff;
 /** Uploads and unpacking take longer than other calls. */
 const WRITE_MS = 120_000;
 
-export const createAction: Verb = async (cli, [nameText = "", file = ""], values) => {
+export const createAction: Verb = async (cli, [nameText = "", file], values) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 2);
+  if (file === undefined && !values.flag("sequence")) {
+    throw usage("what does it run? give the file with its code, or --sequence", `weft action create ${name} hello.js`);
+  }
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
   const stored = await cli.call(Service.createAction, { action }, { what: `storing ${name}`, deadlineMs: WRITE_MS });
   done(cli, "created", stored, values.flag("web-secure"));
@@ -38,7 +41,7 @@ export const updateAction: Verb = async (cli, [nameText = "", file], values) => 
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
   const updating = cli.call(
     Service.updateAction,
-    { action, updateFields: [], allowMissing: file !== undefined, deleteAnnotations: [] },
+    { action, updateFields: [], allowMissing: action.exec !== undefined, deleteAnnotations: [] },
     { what: `storing ${name}`, deadlineMs: WRITE_MS },
   );
   done(cli, "updated", await orMeant(cli, namespace, name, updating), values.flag("web-secure"));
@@ -71,7 +74,13 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
       ["version", action.version],
       ["kind", exec?.kind],
       ["main", exec?.main],
-      ["code", exec && `${size(exec.codeSize)}${exec.binary ? " archive" : ""}, sha256 ${exec.codeDigest}`],
+      ["runs", exec?.components.join(", ")],
+      [
+        "code",
+        exec?.components.length === 0
+          ? `${size(exec.codeSize)}${exec.binary ? " archive" : ""}, sha256 ${exec.codeDigest}`
+          : undefined,
+      ],
       ["limits", limitsText(action.limits)],
       ["parameters", keyValuesText(action.parameters)],
       ["annotations", keyValuesText(action.annotations)],
@@ -135,7 +144,7 @@ async function given(cli: Cli, values: Values, file: string | undefined) {
     concurrency: values.number("concurrency", 1, UINT32_MAX) ?? 0,
   };
   const limited = logsMb !== undefined || limits.timeoutMs + limits.memoryMb + limits.concurrency > 0;
-  const exec = file === undefined ? execWithoutCode(values) : execOf(cli, values, file);
+  const exec = file === undefined ? execWithoutCode(cli, values) : execOf(cli, values, file);
   return {
     parameters: keyValues(await collect(values.pairs("param"), values.text("param-file"), cli.io)),
     annotations,
@@ -144,14 +153,24 @@ async function given(cli: Cli, values: Values, file: string | undefined) {
   };
 }
 
-function execWithoutCode(values: Values): undefined {
+function execWithoutCode(cli: Cli, values: Values): Pick<Exec, "kind" | "components"> | undefined {
   for (const name of ["kind", "main"]) {
     if (values.flag(name)) throw usage(`--${name} belongs to code: give the file too`);
   }
-  return undefined;
+  const sequence = values.text("sequence");
+  if (sequence === undefined) return undefined;
+  for (const name of ["param", "param-file"]) {
+    if (values.flag(name)) throw usage(`a sequence has no arguments of its own: give --${name} to its actions`);
+  }
+  const components = sequence.split(",").map((text) => {
+    const { namespace, name } = parseName(text.trim(), cli.namespace, 2);
+    return showName(namespace, name);
+  });
+  return { kind: "sequence", components };
 }
 
 function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "code" | "binary" | "main"> {
+  if (values.flag("sequence")) throw usage("a sequence has no code: give a file or --sequence, not both");
   const code = readFile(file, cli.io.cwd);
   const ending = extname(file).toLowerCase();
   // PK\3\4, and PK\5\6 for an empty one: an archive is one whatever its name.
@@ -188,10 +207,14 @@ function actionJson(action: Action): unknown {
     version: action.version,
     exec: exec && {
       kind: exec.kind,
-      main: exec.main || undefined,
-      binary: exec.binary,
-      codeDigest: exec.codeDigest || undefined,
-      codeSize: exec.codeSize,
+      ...(exec.components.length > 0
+        ? { components: exec.components }
+        : {
+            main: exec.main || undefined,
+            binary: exec.binary,
+            codeDigest: exec.codeDigest || undefined,
+            codeSize: exec.codeSize,
+          }),
     },
     parameters: keyValuesJson(action.parameters),
     annotations: keyValuesJson(action.annotations),

@@ -63,10 +63,72 @@ function violationsOf(act: () => unknown): readonly string[] {
   return [];
 }
 
+describe("a sequence", () => {
+  const sequence = (components: readonly string[], more: Partial<NonNullable<ActionInput["exec"]>> = {}) =>
+    exec({ kind: "Sequence ", code: new Uint8Array(), components, ...more });
+
+  const made = (): Action => ({
+    ...newAction(input(sequence(["a", "/_/b", "/other/pkg/c"])), manifest, "r1").draft,
+    revision: 1,
+    updatedWallMs: 0,
+  });
+
+  it("has resolved components, no code, and shows them as its only parameter", () => {
+    const { draft, code } = newAction(
+      input({ ...sequence(["a", "/_/b", "/other/pkg/c"]), parameters: [kv("k", 1)] }),
+      manifest,
+      "r1",
+    );
+    expect(code).toBeUndefined();
+    expect(draft.exec).toEqual({
+      kind: "sequence",
+      main: undefined,
+      binary: false,
+      codeDigest: "",
+      codeSize: 0,
+      components: ["guest/a", "guest/b", "other/pkg/c"],
+    });
+    expect(draft.parameters).toEqual([kv("_actions", ["/guest/a", "/guest/b", "/other/pkg/c"])]);
+    expect(draft.annotations).toContainEqual(kv("exec", "sequence"));
+    expect(revisionOf(draft, undefined)).toBeUndefined();
+    expect(defaultsOf({ ...draft, revision: 1, updatedWallMs: 0 }, undefined)).toEqual([]);
+  });
+
+  it.each<[string, Partial<ActionInput>, string]>([
+    ["without components", sequence([]), "exec.components: must name at least one action"],
+    ["of 51", sequence(Array<string>(51).fill("a")), "exec.components: more than allowed: 51 > 50 actions"],
+    ["with code", sequence(["a"], { code: Buffer.from("x") }), "exec.code: a sequence has no code"],
+    ["with a function to call", sequence(["a"], { main: "m" }), "exec.main: a sequence has no function to call"],
+    [
+      "of what is no name",
+      sequence(["a", "a/b/c"]),
+      'exec.components[1]: must be "name" or "package/name", got "a/b/c"',
+    ],
+    ["that is code with components", exec({ components: ["a"] }), 'exec.components: are for the kind "sequence" only'],
+  ])("%s is refused", (_what, given, violation) => {
+    expect(violationsOf(() => newAction(input(given), manifest, "r1"))).toEqual([violation]);
+  });
+
+  it("keeps its annotations and ignores parameters when it is changed", () => {
+    const change = { ...input({ exec: undefined }), updateFields: [], deleteAnnotations: ["provide-api-key"] };
+    const { draft } = changedAction(made(), { ...change, parameters: [kv("k", 1)] }, manifest, "r2");
+    expect(draft.parameters).toEqual(made().parameters);
+    expect(draft.annotations).toContainEqual(kv("provide-api-key", false));
+  });
+
+  it("that becomes code has the parameters it is given, or none", () => {
+    const change = { ...input(), updateFields: [], deleteAnnotations: [] };
+    expect(changedAction(made(), change, manifest, "r2").draft).toMatchObject({ parameters: [] });
+    const given = changedAction(made(), { ...change, parameters: [kv("k", 1)] }, manifest, "r2");
+    expect(given.draft.parameters).toEqual([kv("k", 1)]);
+    expect(given.draft.exec.components).toBeUndefined();
+  });
+});
+
 describe("a new action", () => {
   it("has a first version, default limits, the concrete kind and the annotations that the server keeps", () => {
     const { draft, code } = newAction(input(exec({ kind: " NodeJS:default ", main: "run" })), manifest, "r1");
-    expect(Buffer.from(code).toString()).toBe("x");
+    expect(Buffer.from(code ?? []).toString()).toBe("x");
     expect(draft).toEqual({
       namespace: "guest",
       name: "hello",

@@ -32,14 +32,16 @@ export interface ActionChange extends ActionInput {
   readonly deleteAnnotations: readonly string[];
 }
 
-/** An action to be stored, with its code; `code` undefined keeps the stored one. */
-export interface ActionWrite<C = Uint8Array | undefined> {
+/** An action to be stored, with its code; `code` undefined keeps the stored one, or is that of a sequence. */
+export interface ActionWrite {
   readonly draft: Draft<Action>;
-  readonly code: C;
+  readonly code: Uint8Array | undefined;
 }
 
 /** Annotation that names the kind: lists of actions show it, and OpenWhisk's client needs it there. */
 const EXEC = "exec";
+/** Parameter in which OpenWhisk shows the components of a sequence. */
+const COMPONENTS = "_actions";
 /** Annotation that hands the caller's key to the action; actions made by Weft do without unless they ask. */
 const PROVIDE_API_KEY = "provide-api-key";
 
@@ -48,7 +50,7 @@ export function newRevisionId(random: Random): string {
 }
 
 /** @throws invalidArgument with every field that is wrong */
-export function newAction(input: ActionInput, manifest: RuntimeManifest, revisionId: string): ActionWrite<Uint8Array> {
+export function newAction(input: ActionInput, manifest: RuntimeManifest, revisionId: string): ActionWrite {
   const violations = new Violations();
   const name = violations.try(() => formatActionName(parseActionName("name", input.name)));
   checkKeyValues("parameters", input.parameters, PARAMETER_RULES, violations);
@@ -56,7 +58,7 @@ export function newAction(input: ActionInput, manifest: RuntimeManifest, revisio
   const version = firstVersion(input, violations);
   const limits = mergeLimits(DEFAULT_LIMITS, input.limits ?? {}, violations);
   if (!input.exec) violations.add("exec", "is required");
-  const exec = input.exec && checkExec(input.exec, manifest, violations);
+  const exec = input.exec && checkExec(input.exec, manifest, input.namespace, violations);
   violations.check();
   invariant(name !== undefined && exec !== undefined && input.exec !== undefined, "a missing part is a violation");
   return {
@@ -67,11 +69,11 @@ export function newAction(input: ActionInput, manifest: RuntimeManifest, revisio
       publish: input.publish,
       annotations: serverKept(mergeKeyValues([notProvided()], input.annotations), exec),
       exec,
-      parameters: input.parameters,
+      parameters: parametersOf(exec, input.parameters),
       limits,
       revisionId,
     },
-    code: input.exec.code,
+    code: exec.components ? undefined : input.exec.code,
   };
 }
 
@@ -88,7 +90,7 @@ export function changedAction(
     ["exec", "parameters", "annotations", "limits", "publish", "version"],
     violations,
   );
-  const parameters = listAfter("parameters", old.parameters, change.parameters, PARAMETER_RULES, mask, violations);
+  const given = listAfter("parameters", old.parameters, change.parameters, PARAMETER_RULES, mask, violations);
   const annotations = annotationsAfter(old, change, mask.has("annotations", change.annotations.length > 0), violations);
   const version = versionAfter(old, change, mask, violations);
   const limits =
@@ -98,11 +100,13 @@ export function changedAction(
   if (mask.names("limits") && !change.limits) violations.add("limits", "is named in update_fields but not given");
   if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
   const replaced = mask.has("exec", change.exec !== undefined) ? change.exec : undefined;
-  const exec = replaced ? checkExec(replaced, manifest, violations) : old.exec;
-  if (!replaced && manifest.find(old.exec.kind)?.deprecated !== false) {
+  const exec = replaced ? checkExec(replaced, manifest, old.namespace, violations) : old.exec;
+  if (!replaced && !old.exec.components && manifest.find(old.exec.kind)?.deprecated !== false) {
     violations.add("exec.kind", `"${old.exec.kind}" is no longer supported; give the action code of another kind`);
   }
   violations.check();
+  // What a sequence showed as its parameters are not the arguments of code that takes its place.
+  const kept = old.exec.components && given === old.parameters ? [] : given;
   return {
     draft: {
       namespace: old.namespace,
@@ -111,16 +115,23 @@ export function changedAction(
       publish: mask.has("publish", change.publish) ? change.publish : old.publish,
       annotations: serverKept(annotations, exec),
       exec,
-      parameters,
+      parameters: parametersOf(exec, kept),
       limits,
       revisionId,
     },
-    code: replaced?.code,
+    code: exec.components ? undefined : replaced?.code,
   };
 }
 
-/** What an invoker loads for an action: init parameters are the package's, overridden by the action's. */
-export function revisionOf(action: Draft<Action>, inPackage: Pick<Package, "parameters"> | undefined): Revision {
+/**
+ * What an invoker loads for an action: init parameters are the package's, overridden by the action's. A sequence is not
+ * loaded.
+ */
+export function revisionOf(
+  action: Draft<Action>,
+  inPackage: Pick<Package, "parameters"> | undefined,
+): Revision | undefined {
+  if (action.exec.components) return undefined;
   const merged = mergeKeyValues(inPackage?.parameters ?? [], action.parameters);
   return {
     revisionId: action.revisionId,
@@ -132,8 +143,9 @@ export function revisionOf(action: Draft<Action>, inPackage: Pick<Package, "para
   };
 }
 
-/** Default arguments: the package's, overridden by the action's, without those for init. */
+/** Default arguments: the package's, overridden by the action's, without those for init. A sequence has none. */
 export function defaultsOf(action: Action, inPackage: Package | undefined): readonly KeyValue[] {
+  if (action.exec.components) return [];
   return mergeKeyValues(inPackage?.parameters ?? [], action.parameters).filter((entry) => !entry.init);
 }
 
@@ -155,7 +167,8 @@ function annotationsAfter(
   merge: boolean,
   violations: Violations,
 ): readonly KeyValue[] {
-  const removed = new Set(change.deleteAnnotations);
+  // As OpenWhisk has it: a sequence keeps its annotations.
+  const removed = new Set(old.exec.components ? [] : change.deleteAnnotations);
   const kept = old.annotations.filter((entry) => !removed.has(entry.key));
   if (!merge) return kept;
   checkKeyValues("annotations", change.annotations, ANNOTATION_RULES, violations);
@@ -171,6 +184,11 @@ function annotationsAfter(
     }
   }
   return merged;
+}
+
+function parametersOf({ components }: Exec, given: readonly KeyValue[]): readonly KeyValue[] {
+  if (!components) return given;
+  return [{ key: COMPONENTS, valueJson: JSON.stringify(components.map((key) => `/${key}`)), init: false }];
 }
 
 function serverKept(annotations: readonly KeyValue[], exec: Exec): readonly KeyValue[] {

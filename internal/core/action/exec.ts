@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 
 import type { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
-import { CODE_BYTES_MAX, type Exec } from "./types.js";
+import { qualifiedKey, resolveName } from "../tenancy/name.js";
+import { CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
 import { zipProblem } from "./zip.js";
 
 /** Code as a request gives it. */
@@ -14,14 +15,29 @@ export interface ExecInput {
   readonly binary: boolean;
   /** "" for "main". */
   readonly main: string;
+  /** Of a sequence: names from the point of view of its namespace. */
+  readonly components?: readonly string[] | undefined;
 }
 
 /** Longest name of a function to call: "file.function" or a path with a class, never near this. */
 const MAIN_LENGTH_MAX = 256;
 
-/** What is stored of the code; adds what is wrong with it to the violations. */
-export function checkExec(input: ExecInput, manifest: RuntimeManifest, violations: Violations): Exec {
+/** Most actions of a sequence, those of nested sequences counted; OpenWhisk's. */
+export const SEQUENCE_LENGTH_MAX = 50;
+
+/**
+ * What is stored of the code, or of a sequence's components; adds what is wrong with it to the violations.
+ * @param namespace of the action, for the names of components
+ */
+export function checkExec(
+  input: ExecInput,
+  manifest: RuntimeManifest,
+  namespace: string,
+  violations: Violations,
+): Exec {
   const kind = input.kind.trim().toLowerCase();
+  if (kind === SEQUENCE_KIND) return checkSequence(input, namespace, violations);
+  if (input.components?.length) violations.add("exec.components", `are for the kind "${SEQUENCE_KIND}" only`);
   const runtime = manifest.resolve(kind);
   if (kind === "") violations.add("exec.kind", `must be one of ${kindsOf(manifest)}`);
   else if (!runtime)
@@ -41,6 +57,21 @@ export function checkExec(input: ExecInput, manifest: RuntimeManifest, violation
     codeDigest: createHash("sha256").update(input.code).digest("hex"),
     codeSize: input.code.length,
   };
+}
+
+/** Whether the components exist, and how many actions they come to, is seen where they can be looked up. */
+function checkSequence(input: ExecInput, namespace: string, violations: Violations): Exec {
+  const given = input.components ?? [];
+  if (given.length === 0) violations.add("exec.components", "must name at least one action");
+  else if (given.length > SEQUENCE_LENGTH_MAX) {
+    violations.add("exec.components", `more than allowed: ${given.length} > ${SEQUENCE_LENGTH_MAX} actions`);
+  }
+  if (input.code.length > 0) violations.add("exec.code", "a sequence has no code");
+  if (input.main !== "") violations.add("exec.main", "a sequence has no function to call");
+  const components = given
+    .slice(0, SEQUENCE_LENGTH_MAX)
+    .map((name, i) => violations.try(() => qualifiedKey(resolveName(`exec.components[${i}]`, name, namespace))) ?? "");
+  return { kind: SEQUENCE_KIND, main: undefined, binary: false, codeDigest: "", codeSize: 0, components };
 }
 
 function checkCode({ code, binary }: ExecInput, violations: Violations): void {

@@ -309,6 +309,30 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(await store.getAction("guest", "hello")).toEqual(created);
       });
 
+      it("that is a sequence has components instead of code, and neither is asked for when its package changes", async () => {
+        await store.createPackage(aPackage());
+        const exec = { kind: "sequence", main: undefined, binary: false, codeDigest: "", codeSize: 0 };
+        const draft = anAction({ name: "tools/both", exec: { ...exec, components: ["guest/hello", "other/a/b"] } });
+        const created = await store.createAction(draft, undefined, undefined);
+        expect(created.exec).toEqual(draft.exec);
+        expect(await other.getAction("guest", "tools/both")).toEqual(created);
+        await expect(store.getRevision(draft.revisionId)).rejects.toMatchObject({ kind: "notFound" });
+        await store.updatePackage(aPackage({ version: "0.0.2", parameters: [] }), 1, []);
+        expect(await store.getAction("guest", "tools/both")).toEqual(created);
+      });
+
+      it("becomes a sequence and code again", async () => {
+        const created = await createAction();
+        const exec = { kind: "sequence", main: undefined, binary: false, codeDigest: "", codeSize: 0 };
+        const sequence = anAction({ exec: { ...exec, components: ["guest/a"] } });
+        const changed = await store.updateAction(sequence, created.revision, undefined, undefined);
+        expect(changed.exec.components).toEqual(["guest/a"]);
+        const again = anAction();
+        const back = await store.updateAction(again, changed.revision, HELLO, revisionFor(again));
+        expect(back.exec).toEqual(again.exec);
+        expect(await store.getRevision(again.revisionId)).toEqual(revisionFor(again));
+      });
+
       it("keeps its code byte by byte, and shares it with others that have the same", async () => {
         const code = Uint8Array.from({ length: 100_000 }, (_, i) => (i * i) % 256);
         await createAction(anAction({ name: "a" }, code), code);

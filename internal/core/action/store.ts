@@ -42,17 +42,18 @@ export interface Revision {
  * update*: @throws notFound, conflict. delete*: @throws notFound, conflict; `revision` undefined means whatever it is.
  */
 export interface EntityStore {
-  createAction(action: Draft<Action>, code: Uint8Array, revision: Revision): Promise<Action>;
+  /** `code` and `revision` undefined: a sequence has neither. */
+  createAction(action: Draft<Action>, code: Uint8Array | undefined, revision: Revision | undefined): Promise<Action>;
   getAction(namespace: string, name: string): Promise<Action>;
   /** `package`: only actions of it. */
   listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<Listed<Action>>;
   countActions(namespace: string, packageName: string | undefined): Promise<number>;
-  /** `code` undefined keeps the stored one. */
+  /** `code` undefined keeps the stored one, unless it becomes a sequence, which has none and no revision. */
   updateAction(
     action: Draft<Action>,
     expected: number,
     code: Uint8Array | undefined,
-    revision: Revision,
+    revision: Revision | undefined,
   ): Promise<Action>;
   deleteAction(namespace: string, name: string, expected: number | undefined): Promise<Action>;
   /** @throws notFound */
@@ -64,7 +65,10 @@ export interface EntityStore {
   getPackage(namespace: string, name: string): Promise<Package>;
   listPackages(query: ListQuery): Promise<Listed<Package>>;
   countPackages(namespace: string): Promise<number>;
-  /** Actions of the package get new revision ids when its init parameters changed: `revisions` has one per action. */
+  /**
+   * Actions of the package get new revision ids when its init parameters changed: `revisions` has one per action that is
+   * no sequence.
+   */
   updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package>;
   /** @throws failedPrecondition PACKAGE_NOT_EMPTY when it has actions and `force` is false */
   deletePackage(namespace: string, name: string, expected: number | undefined, force: boolean): Promise<Package>;

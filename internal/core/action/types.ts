@@ -32,8 +32,11 @@ export const RESULT_BYTES_MAX = 1024 * 1024;
 /** Longest wait of a blocking call. */
 export const BLOCKING_WAIT_MS_MAX = 60_000;
 
+/** Kind of an action that is a sequence of others. */
+export const SEQUENCE_KIND = "sequence";
+
 export interface Exec {
-  /** Concrete kind, for example "nodejs:20". */
+  /** Concrete kind, for example "nodejs:20", or SEQUENCE_KIND. */
   readonly kind: string;
   /** Function to call; undefined means "main". */
   readonly main: string | undefined;
@@ -42,6 +45,8 @@ export interface Exec {
   /** SHA-256 of the code, hex. */
   readonly codeDigest: string;
   readonly codeSize: number;
+  /** Keys of what runs one after the other; set for sequences only, which have no code (digest "", size 0). */
+  readonly components?: readonly string[] | undefined;
 }
 
 /** What every stored entity has. */

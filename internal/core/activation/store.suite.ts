@@ -118,6 +118,16 @@ export function activationStoreSuite(
         expect(await store.list(aQuery())).toEqual({ entries: [activation], more: false });
       });
 
+      it.each([
+        ["sequence", undefined],
+        ["composition", 3],
+      ])("of a %s keeps its end and what ran in it", async (_kind, conductorRuns) => {
+        const composite = { endWallMs: todayMs + 5_000, componentRuns: 2, conductorRuns };
+        const activation = anActivation({ kind: "sequence", logs: [anId(), anId()], composite });
+        await store.record([sync(activation), sync(anActivation())]);
+        expect(await store.get("guest", activation.id)).toEqual(activation);
+      });
+
       it("keeps its result letter by letter: digits, spaces, key order, repeated keys and escapes", async () => {
         const resultJson = '{ "b":12345678901234567890.10, "a" : 1e400,"a":"\\u0000\\ud800 é 😀","":null }';
         const activation = anActivation({ resultJson });

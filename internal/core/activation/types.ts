@@ -52,6 +52,23 @@ export interface ActionActivation {
   readonly startKind: StartKind | undefined;
   /** Where it ran; "" when it did not. */
   readonly invokerId: string;
+  /** Set for a sequence or composition, whose logs are the ids of what ran in it. */
+  readonly composite?: Composite | undefined;
+}
+
+/** What the record of a sequence or composition says more. */
+export interface Composite {
+  /** The end of the whole: its duration is the sum of what ran in it, without what was between. */
+  readonly endWallMs: number;
+  /** Actions that ran in it, as the limit of a sequence or composition counts them. */
+  readonly componentRuns: number;
+  /** Runs of conductors, with those of nested compositions; undefined for a sequence. */
+  readonly conductorRuns: number | undefined;
+}
+
+/** When an activation ended. */
+export function endWallMsOf(activation: ActionActivation): number {
+  return activation.composite?.endWallMs ?? activation.startWallMs + activation.durationMs;
 }
 
 /** What is kept of a firing. It has no end and no duration. */

@@ -94,7 +94,7 @@ function described(request: QueuedRequest, action: KnownAction): Described {
     version: action?.version ?? UNKNOWN_VERSION,
     kind: action?.exec.kind ?? UNKNOWN_KIND,
     limits: action?.limits ?? NO_LIMITS,
-    cause: undefined,
+    cause: request.cause,
     transactionId: request.transactionId,
     traceId: traceIdOf(request.traceparent),
   };

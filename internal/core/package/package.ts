@@ -72,5 +72,5 @@ export function revisionsOfPackage(
   actions: readonly Action[],
   random: Random,
 ): readonly Revision[] {
-  return actions.map((action) => revisionOf({ ...action, revisionId: newRevisionId(random) }, draft));
+  return actions.flatMap((action) => revisionOf({ ...action, revisionId: newRevisionId(random) }, draft) ?? []);
 }

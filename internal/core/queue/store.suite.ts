@@ -182,6 +182,65 @@ export function queueStoreSuite(name: string, open: () => Promise<QueueWorld>): 
       });
     });
 
+    describe("a run of a sequence", () => {
+      const moved = (id: ActivationId, run = '{"at":1}', ownerBootId = "mine") => ({ id, run, ownerBootId });
+
+      it("moves on together with the submission of its next component, which knows its cause", async () => {
+        const run = aRequest();
+        const component = aRequest({ name: "next", cause: run.id, run: '{"inherits":"é"}' });
+        await queue.submit([run], "mine");
+        expect(await queue.advance(moved(run.id), component, "mine")).toBe(true);
+        // Said again when the answer was lost.
+        expect(await queue.advance(moved(run.id), component, "mine")).toBe(true);
+        const found = await other.recover("theirs", [], 10);
+        expect(found).toEqual(
+          expect.arrayContaining([
+            { request: { ...run, run: '{"at":1}' }, attempt: undefined },
+            { request: component, attempt: undefined },
+          ]),
+        );
+        expect(found).toHaveLength(2);
+      });
+
+      it("that another took over does not move, and nothing is submitted", async () => {
+        const run = aRequest();
+        await queue.submit([run], "mine");
+        await other.recover("theirs", [], 10);
+        const component = aRequest({ cause: run.id });
+        expect(await queue.advance(moved(run.id), component, "mine")).toBe(false);
+        expect(await queue.unsettled([run.id, component.id])).toEqual([run.id]);
+      });
+
+      it("that is settled does not move, and a component that has a record is not submitted again", async () => {
+        const [run, done] = [aRequest(), aRequest()];
+        await queue.submit([run, done], "mine");
+        const component = aRequest({ cause: done.id });
+        await queue.advance(moved(done.id), component, "mine");
+        await settle(run.id, component.id);
+        expect(await queue.advance(moved(run.id), aRequest(), "mine")).toBe(false);
+        expect(await queue.advance(moved(done.id), component, "mine")).toBe(true);
+        expect(await queue.unsettled([run.id, done.id, component.id])).toEqual([done.id]);
+      });
+
+      it("that was taken over while it moved on is found with its component or without both", async () => {
+        for (let round = 0; round < 20; round += 1) {
+          const run = aRequest();
+          const component = aRequest({ cause: run.id });
+          await queue.submit([run], "owner");
+          const [advanced, taken] = await Promise.all([
+            queue.advance(moved(run.id, '{"at":1}', "owner"), component, "owner"),
+            other.recover(`taker${round}`, [`taker${round}`], 1_000),
+          ]);
+          const seen = taken.find(({ request }) => request.id === run.id);
+          if (seen?.request.run === undefined) {
+            if (seen) expect(advanced).toBe(false);
+          } else expect(advanced).toBe(true);
+          expect(await queue.unsettled([component.id])).toEqual(advanced ? [component.id] : []);
+          await settle(run.id, component.id);
+        }
+      });
+    });
+
     describe("recovery", () => {
       it("takes what dead owners left, oldest first, up to the limit, and nothing of the living or of its own", async () => {
         const dead = Array.from({ length: 5 }, (_, i) => aRequest({ id: anId(Date.UTC(2026, 0, 1 + i)) }));

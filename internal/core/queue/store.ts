@@ -16,6 +16,10 @@ export interface QueuedRequest {
   readonly apiKey: string;
   readonly traceparent: string;
   readonly acceptedWallMs: number;
+  /** Activation of the sequence or composition that it is a component of. */
+  readonly cause?: ActivationId | undefined;
+  /** Of a component, what it inherits; of a running sequence or composition how far it came (see RunNote); "" for none. */
+  readonly run?: string | undefined;
 }
 
 /** Where a started attempt went. */
@@ -52,6 +56,18 @@ export interface QueueStore {
   markStarted(ids: readonly ActivationId[], attempt: Attempt): Promise<readonly ActivationId[]>;
   /** Forgets an attempt that is proven not to have started. */
   markNotStarted(ids: readonly ActivationId[], ownerBootId: string): Promise<void>;
+  /**
+   * Moves a running sequence or composition on: remembers how far it came, and submits its next component, all or
+   * nothing. `component` undefined only remembers. May be repeated.
+   * @returns false when the run is not there any more or not its owner's: then nothing was done
+   */
+  advance(
+    run: { readonly id: ActivationId; readonly run: string; readonly ownerBootId: string },
+    component: QueuedRequest | undefined,
+    componentOwnerBootId: string,
+  ): Promise<boolean>;
+  /** Those of the ids that are not settled, whoever owns them. */
+  unsettled(ids: readonly ActivationId[]): Promise<readonly ActivationId[]>;
   /** Takes over at most `limit` requests whose owner is not in `liveBootIds`, oldest first. */
   recover(ownerBootId: string, liveBootIds: readonly string[], limit: number): Promise<readonly RecoveredRequest[]>;
   /** Requests not yet settled. */

@@ -1,7 +1,8 @@
 // /namespaces/{ns}/actions
 
 import { WeftError } from "../../../base/errors.js";
-import { CODE_BYTES_MAX, LIMIT_BOUNDS } from "../../../core/action/types.js";
+import { SEQUENCE_LENGTH_MAX } from "../../../core/action/exec.js";
+import { CODE_BYTES_MAX, LIMIT_BOUNDS, SEQUENCE_KIND } from "../../../core/action/types.js";
 import {
   Action,
   ActionServiceService as Actions,
@@ -16,7 +17,7 @@ import type { Limits } from "../../../gen/weft/common/v1/common.pb.js";
 import { GetPackageRequest, PackageServiceService as Packages } from "../../../gen/weft/packages/v1/package.pb.js";
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
-import { epochMs, readBoolean, readString, readVersion, writeHead } from "./entity.js";
+import { epochMs, readBoolean, readQualifiedName, readString, readVersion, writeHead } from "./entity.js";
 import { membersOf, typeOf, elementsOf, type JsonText } from "./json-text.js";
 import { mergeKeyValues, readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
@@ -68,7 +69,7 @@ export async function putAction(call: OpenWhiskCall): Promise<RestResponse> {
   const namespace = call.namespace();
   const name = call.action();
   const overwrite = call.query.boolean("overwrite", false);
-  const draft = readDraft(call.entityBody());
+  const draft = readDraft(call.entityBody(), call.identity.namespace);
   const action = Action.fromPartial({ namespace, name, ...draft.fields });
   let stored: Action;
   if (!overwrite) {
@@ -128,8 +129,8 @@ interface Draft {
   readonly deleteAnnotations: string[];
 }
 
-function readDraft(body: ReadonlyMap<string, JsonText>): Draft {
-  const exec = readExec(body.get("exec"));
+function readDraft(body: ReadonlyMap<string, JsonText>, own: string): Draft {
+  const exec = readExec(body.get("exec"), own);
   const parameters = readKeyValues(body, "parameters");
   const annotations = readKeyValues(body, "annotations");
   const limits = readLimits(body.get("limits"));
@@ -153,17 +154,18 @@ function readNames(text: JsonText | undefined): string[] {
   return elements.map((element) => JSON.parse(element) as string);
 }
 
-function readExec(text: JsonText | undefined): Exec | undefined {
+function readExec(text: JsonText | undefined, own: string): Exec | undefined {
   if (text === undefined || text === "null") return undefined;
   if (typeOf(text) !== "object") throw malformed("'exec' must be an object");
   const members = membersOf(text);
   const noKind = "'kind' must be a string defined in 'exec'";
   const kind = readString(members, "kind", noKind)?.trim().toLowerCase();
   if (!kind) throw malformed(noKind);
+  if (kind === SEQUENCE_KIND) return { ...NO_CODE, kind, components: readComponents(members.get("components"), own) };
   const noCode = `'code' must be a string defined in 'exec' for '${kind}' actions`;
   const source = readString(members, "code", noCode) ?? readString(members, "jar", noCode);
   const main = readString(members, "main", `'main' must be a string defined in 'exec' for '${kind}' actions`) ?? "";
-  if (source === undefined && kind !== "sequence" && kind !== "blackbox") throw malformed(noCode);
+  if (source === undefined && kind !== "blackbox") throw malformed(noCode);
   const sent = source ?? "";
   const sentBytes = Buffer.byteLength(sent);
   if (sentBytes > CODE_BYTES_MAX) throw tooLarge("exec", sentBytes, CODE_BYTES_MAX);
@@ -175,7 +177,19 @@ function readExec(text: JsonText | undefined): Exec | undefined {
     main,
     codeDigest: "",
     codeSize: 0,
+    components: [],
   };
+}
+
+const NO_CODE = { code: Buffer.alloc(0), binary: false, main: "", codeDigest: "", codeSize: 0 };
+
+function readComponents(text: JsonText | undefined, own: string): string[] {
+  if (text === undefined || text === "null") throw malformed("'components' must be defined for sequence kind");
+  if (typeOf(text) !== "array") throw malformed("'components' must be an array");
+  const names = elementsOf(text).map((element) => `/${readQualifiedName(element, "components", own).join("/")}`);
+  if (names.length === 0) throw malformed("No component specified for the sequence.");
+  if (names.length > SEQUENCE_LENGTH_MAX) throw malformed("Too many actions in the sequence.");
+  return names;
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -270,15 +284,22 @@ function readLimit(members: ReadonlyMap<string, JsonText>, name: keyof typeof LI
 // ---- writing ----
 
 function writeAction(action: Action, withCode: boolean): JsonText {
-  const exec = action.exec ?? { kind: "", code: Buffer.alloc(0), binary: false, main: "" };
-  const code = Buffer.from(exec.code.buffer, exec.code.byteOffset, exec.code.byteLength);
+  const exec = action.exec ?? { ...NO_CODE, kind: "", components: [] };
   return (
-    `{${writeHead(action)},"exec":{"kind":${JSON.stringify(exec.kind)}` +
-    (withCode ? `,"code":${JSON.stringify(code.toString(exec.binary ? "base64" : "utf8"))}` : "") +
-    (exec.main === "" ? "" : `,"main":${JSON.stringify(exec.main)}`) +
-    `,"binary":${exec.binary}},"parameters":${writeKeyValues(action.parameters)}` +
+    `{${writeHead(action)},"exec":${writeExec(exec, withCode)},"parameters":${writeKeyValues(action.parameters)}` +
     `,"annotations":${writeKeyValues(action.annotations)},"limits":${writeLimits(action.limits)}` +
     `,"updated":${epochMs(action.updateTime)}}`
+  );
+}
+
+function writeExec(exec: Exec, withCode: boolean): JsonText {
+  if (exec.kind === SEQUENCE_KIND) return `{"kind":"sequence","components":${JSON.stringify(exec.components)}}`;
+  const code = Buffer.from(exec.code.buffer, exec.code.byteOffset, exec.code.byteLength);
+  return (
+    `{"kind":${JSON.stringify(exec.kind)}` +
+    (withCode ? `,"code":${JSON.stringify(code.toString(exec.binary ? "base64" : "utf8"))}` : "") +
+    (exec.main === "" ? "" : `,"main":${JSON.stringify(exec.main)}`) +
+    `,"binary":${exec.binary}}`
   );
 }
 

@@ -1,6 +1,7 @@
 // Activation records as OpenWhisk shows them, from the domain's (a blocking call's answer) and from the native API's.
 
-import { STATUS_OF, type ActionActivation, type Outcome } from "../../../core/activation/types.js";
+import { SEQUENCE_KIND } from "../../../core/action/types.js";
+import { endWallMsOf, STATUS_OF, type ActionActivation, type Outcome } from "../../../core/activation/types.js";
 import {
   Outcome as WireOutcome,
   Subject,
@@ -32,14 +33,18 @@ export interface RecordView {
   readonly logs: readonly string[];
   readonly cause: string | undefined;
   readonly limits: AppliedLimits | undefined;
+  /** True for a composition. */
+  readonly composition: boolean;
 }
 
 export function viewOfAnswer(activation: ActionActivation): RecordView {
   return {
     ...activation,
     startMs: activation.startWallMs,
-    endMs: activation.startWallMs + activation.durationMs,
-    logs: [],
+    endMs: endWallMsOf(activation),
+    // Lines are collected after the answer; what a sequence ran is known.
+    logs: activation.composite ? activation.logs : [],
+    composition: activation.composite?.conductorRuns !== undefined,
   };
 }
 
@@ -105,11 +110,13 @@ export function writeRecordSummary(view: RecordView): JsonText {
 function writeAnnotations(view: RecordView): JsonText {
   if (view.of === "trigger") return "[]";
   const { limits } = view;
-  const annotations: [string, JsonText][] = [
-    ["path", JSON.stringify(view.path)],
-    ["kind", JSON.stringify(view.kind)],
-  ];
-  if (limits) {
+  const composite = view.kind === SEQUENCE_KIND;
+  const annotations: [string, JsonText][] = [];
+  if (composite) annotations.push(["topmost", String(view.cause === undefined)]);
+  annotations.push(["path", JSON.stringify(view.path)], ["kind", JSON.stringify(view.kind)]);
+  if (view.composition) annotations.push(["conductor", "true"]);
+  // Of a sequence in which nothing ran there are none.
+  if (limits && !(composite && limits.memoryMb === 0)) {
     annotations.push([
       "limits",
       `{"timeout":${limits.timeoutMs},"memory":${limits.memoryMb},"logs":${limits.logsMb},"concurrency":${limits.concurrency}}`,
@@ -118,6 +125,7 @@ function writeAnnotations(view: RecordView): JsonText {
   annotations.push(["waitTime", String(view.waitMs)]);
   // Clients print "cold" exactly when this is there.
   if (view.initMs !== undefined) annotations.push(["initTime", String(view.initMs)]);
-  annotations.push(["timeout", String(view.timedOut)]);
+  if (!composite) annotations.push(["timeout", String(view.timedOut)]);
+  if (view.cause !== undefined) annotations.push(["causedBy", '"sequence"']);
   return `[${annotations.map(([key, value]) => `{"key":"${key}","value":${value}}`).join(",")}]`;
 }
