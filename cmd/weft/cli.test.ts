@@ -169,7 +169,20 @@ describe("weft action create", () => {
     writeFileSync(join(cwd, "hello.js"), "function main() {}");
     const ran = await weft([
       ...["action", "create", "pkg/hello", "hello.js", "--main", "go", "--timeout", "5000", "--memory", "128"],
-      ...["--logsize", "0", "--concurrency", "4", "--web", "-p", "name", "Ada", "--param", "n", "12345678901234567890"],
+      ...[
+        "--logsize",
+        "0",
+        "--concurrency",
+        "4",
+        "--web",
+        "true",
+        "-p",
+        "name",
+        "Ada",
+        "--param",
+        "n",
+        "12345678901234567890",
+      ],
       ...["--param", "flag", "--json", "-a", "note", '{"a":1}'],
     ]);
     expect(ran).toEqual({ code: 0, stdout: "", stderr: "created action pkg/hello, version 0.0.1, nodejs:20\n" });
@@ -187,8 +200,33 @@ describe("weft action create", () => {
       annotations: [
         { key: "note", valueJson: '{"a":1}' },
         { key: "web-export", valueJson: "true" },
+        { key: "raw-http", valueJson: "false" },
+        { key: "final", valueJson: "true" },
       ],
     });
+  });
+
+  it.each([
+    ["--web raw", { "web-export": "true", "raw-http": "true", final: "true" }],
+    ["--web false", { "web-export": "false", "raw-http": "false", final: "false" }],
+    ["--web-secure s3cret", { "require-whisk-auth": '"s3cret"' }],
+    ["--web-secure false", { "require-whisk-auth": "false" }],
+  ])("makes annotations of %s", async (options, expected) => {
+    answers["createAction"] = stored;
+    writeFileSync(join(cwd, "x.js"), "code");
+    expect((await weft(`action create x x.js ${options}`)).code).toBe(0);
+    const { annotations } = asked[0]?.request["action"] as Action;
+    expect(Object.fromEntries(annotations.map(({ key, valueJson }) => [key, valueJson]))).toEqual(expected);
+  });
+
+  it("makes up a secret that every client reads exactly, and shows it", async () => {
+    answers["createAction"] = stored;
+    writeFileSync(join(cwd, "x.js"), "code");
+    const ran = await weft("action create x x.js --web true --web-secure true");
+    const { annotations } = asked[0]?.request["action"] as Action;
+    const secret = annotations.find(({ key }) => key === "require-whisk-auth")?.valueJson ?? "";
+    expect(Number.isSafeInteger(Number(secret)) && String(Number(secret)) === secret).toBe(true);
+    expect(ran.stderr).toContain(`X-Require-Whisk-Auth: ${secret}\n`);
   });
 
   it.each([
@@ -217,6 +255,7 @@ describe("weft action create", () => {
     ["action create x y.rb", "say --kind"],
     ["action create x y.rb --kind nodejs:20 --memory lots", "--memory lots: must be a whole number"],
     ["action create a/b/c y.rb", "is no name"],
+    ["action create x y.rb --kind nodejs:20 --web false --web-secure s", "--web false makes none"],
   ])("refuses %s before it asks anybody", async (words, message) => {
     writeFileSync(join(cwd, "y.rb"), "code");
     const ran = await weft(words);
@@ -274,6 +313,19 @@ describe("weft action", () => {
     const json = await weft("action get hello --json");
     expect(json.stdout).toContain('"value": 1.00');
     expect(JSON.parse(json.stdout)).toMatchObject({ name: "hello", exec: { kind: "nodejs:20" } });
+  });
+
+  it.each([
+    ["hello", "false", "/api/v1/namespaces/guest/actions/hello"],
+    ["hello", "true", "/api/v1/web/guest/default/hello"],
+    ["pkg/my action", "true", "/api/v1/web/guest/pkg/my%20action"],
+  ])("get --url prints where %s is, web-export being %s", async (name, valueJson, path) => {
+    answers["getAction"] = () => ({ ...some, name, annotations: [{ key: "web-export", valueJson, init: false }] });
+    const ran = await weft(["action", "get", name, "--url"]);
+    expect(ran.stdout).toMatch(new RegExp(`^http://[^/]+${path}\n$`));
+    expect(JSON.parse((await weft(["action", "get", name, "--url", "--json"])).stdout)).toEqual({
+      url: ran.stdout.trim(),
+    });
   });
 
   it("get says what was probably meant when there is none", async () => {

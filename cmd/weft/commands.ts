@@ -52,7 +52,17 @@ const actionOptions: readonly OptionSpec[] = [
   { name: "memory", short: "m", value: "MIB", help: "memory of a sandbox, MiB (default 256)" },
   { name: "logsize", value: "MIB", help: "log output kept per activation, MiB (default 10)" },
   { name: "concurrency", short: "c", value: "N", help: "runs at once in one sandbox (default 1)" },
-  { name: "web", help: "callable by anybody over HTTP (the annotation web-export)" },
+  {
+    name: "web",
+    value: "MODE",
+    choices: ["true", "raw", "false"],
+    help: "callable by anybody over HTTP; raw hands over query and body as they are",
+  },
+  {
+    name: "web-secure",
+    value: "SECRET",
+    help: "callers must send it as X-Require-Whisk-Auth; true makes one up, false asks for none",
+  },
 ];
 
 const verb = (
@@ -77,14 +87,17 @@ export const nouns: readonly NounSpec[] = [
         help: "change an action, or store it when it is new and FILE is given",
         args: [actionName, maybe("FILE", "new code; without it the code stays")],
         options: actionOptions,
-        example: "weft action update hello --timeout 5000",
+        example: "weft action update hello --web true --web-secure true",
         load: async () => (await import("./verbs/action.js")).updateAction,
       }),
       verb({
         name: "get",
         help: "show an action",
         args: [actionName],
-        options: [{ name: "save", value: "FILE", help: "write its code to a file" }],
+        options: [
+          { name: "save", value: "FILE", help: "write its code to a file" },
+          { name: "url", help: "print its URL only: for anybody when it is a web action" },
+        ],
         load: async () => (await import("./verbs/action.js")).getAction,
       }),
       verb({

@@ -1,5 +1,5 @@
-import { WeftError } from "../base/errors.js";
-import { keyValuesJson } from "../core/action/key-values.js";
+import { toWeftError, WeftError } from "../base/errors.js";
+import { keyValuesJson, valueOf } from "../core/action/key-values.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
@@ -19,7 +19,7 @@ import type { Resolver } from "./resolver.js";
 import { askToWire } from "./wire.js";
 
 export interface ResolveServiceDeps {
-  readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace">;
+  readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace" | "listKeys">;
   readonly resolver: Resolver;
   readonly changes: Changes;
 }
@@ -31,6 +31,7 @@ export class ResolveService {
     server.serveService(ResolveServiceService, {
       authenticate: (ctx: CallContext, request: AuthenticateRequest) => this.authenticate(ctx, request),
       resolveAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolve(ctx, request),
+      resolveWebAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolveWeb(ctx, request),
       watch: (ctx: CallContext, request: WatchRequest, send: (response: WatchResponse) => Promise<void>) =>
         this.watch(ctx, request, send),
     });
@@ -68,8 +69,40 @@ export class ResolveService {
       logsMb: action.limits.logsMb,
       annotationsJson: Buffer.from(keyValuesJson(action.annotations)),
       revision: action.revision,
+      webOwner: undefined,
       composite: resolved.composite !== undefined,
     };
+  }
+
+  /** Of all actions only those that were exported can be had here: nobody presented a key. */
+  async resolveWeb(ctx: CallContext, request: ResolveActionRequest): Promise<ResolvedAction> {
+    const { namespace, name, callerNamespace } = request;
+    const unknown = new WeftError("notFound", "WEB_ACTION_NOT_FOUND", `there is no web action ${namespace}/${name}`);
+    if (namespace !== callerNamespace) throw unknown;
+    try {
+      const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
+      if (valueOf(resolved.action.annotations, "web-export") !== "true") throw unknown;
+      const answer = await this.resolve(ctx, request);
+      return { ...answer, webOwner: await this.#ownerOf(namespace) };
+    } catch (thrown) {
+      switch (toWeftError(thrown).kind) {
+        case "notFound":
+        case "permissionDenied": // a binding to what its owner may no longer read
+        case "invalidArgument":
+        case "failedPrecondition":
+          throw unknown;
+        default:
+          throw thrown;
+      }
+    }
+  }
+
+  async #ownerOf(namespace: string): Promise<Identity> {
+    const { tenancy } = this.deps;
+    const [{ limits }, keys] = await Promise.all([tenancy.getNamespace(namespace), tenancy.listKeys(namespace)]);
+    // The oldest key is the owner's own; a namespace without one has nobody who could sign in, but its actions.
+    const subject = keys.at(-1)?.subject ?? namespace;
+    return { uuid: "", secretHash: Buffer.alloc(0), subject, namespace, quota: { ...limits }, operator: false };
   }
 
   watch(ctx: CallContext, _request: WatchRequest, send: (response: WatchResponse) => Promise<void>): Promise<void> {

@@ -8,9 +8,12 @@ import { toWeftError, type WeftError } from "../base/errors.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { DefaultParam } from "../core/params/merge.js";
 import { parseActionName } from "../core/tenancy/name.js";
-import type { Change, ResolvedAction } from "../gen/weft/link/v1/control.pb.js";
+import { elementsOf, membersOf, type JsonText } from "../base/json-text.js";
+import type { Change, Identity as WireIdentity, ResolvedAction } from "../gen/weft/link/v1/control.pb.js";
 import type { ControllerClient } from "./controller-client.js";
 import type { GatewayMetrics } from "./metrics.js";
+import type { Identity } from "./native-api.js";
+import { utf8 } from "./wire.js";
 
 /** Actions that are kept: about a kilobyte each, more with large defaults. */
 const CACHED_MAX = 20_000;
@@ -32,6 +35,17 @@ export interface Target {
   readonly logsMb: number;
   /** True for a sequence or conductor: see CompositeCalls. */
   readonly composite: boolean;
+  /** Of a web action. */
+  readonly web: WebTarget | undefined;
+}
+
+/** What a web action has besides, for callers without a key. */
+export interface WebTarget {
+  /** As whom it runs; without a key. */
+  readonly owner: Identity;
+  readonly annotations: ReadonlyMap<string, JsonText>;
+  /** Defaults that a request may not override. */
+  readonly immutable: ReadonlySet<string>;
 }
 
 interface Refusal {
@@ -184,5 +198,32 @@ function targetOf(resolved: ResolvedAction): Target {
     provideApiKey: resolved.provideApiKey,
     logsMb: resolved.logsMb,
     composite: resolved.composite,
+    web: resolved.webOwner && webTargetOf(resolved, resolved.webOwner),
+  };
+}
+
+function webTargetOf(resolved: ResolvedAction, owner: WireIdentity): WebTarget {
+  const annotations = elementsOf(utf8(resolved.annotationsJson)).map(membersOf);
+  return {
+    owner: {
+      uuid: "",
+      subject: owner.subject,
+      namespace: owner.namespace,
+      operator: false,
+      quota: {
+        invocationsPerMinute: owner.quota?.invocationsPerMinute ?? 0,
+        firesPerMinute: owner.quota?.firesPerMinute ?? 0,
+        concurrentInvocations: owner.quota?.concurrentInvocations ?? 0,
+      },
+      apiKey: "",
+    },
+    annotations: new Map(
+      annotations.map((entry) => [JSON.parse(entry.get("key") ?? '""') as string, entry.get("value") ?? "null"]),
+    ),
+    immutable: new Set(
+      resolved.final
+        ? resolved.defaults.filter(({ valueJson }) => utf8(valueJson).trim() !== "null").map(({ key }) => key)
+        : [],
+    ),
   };
 }

@@ -1,7 +1,7 @@
 // What every face of the gateway does its work through. See NativeApi.
 
 import type { Clock } from "../base/clock.js";
-import { invalidField, WeftError } from "../base/errors.js";
+import { invalidField, invariant, WeftError } from "../base/errors.js";
 import { bytesToHex, type ActivationId } from "../base/ids.js";
 import { traced, type Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
@@ -9,7 +9,7 @@ import type { Caller } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import { checkName, parseActionName } from "../core/tenancy/name.js";
 import type { UnaryMethod } from "../rpc/channel.js";
-import type { ActionCache } from "./action-cache.js";
+import type { ActionCache, Target } from "./action-cache.js";
 import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
@@ -26,6 +26,8 @@ import {
   type NativeApi,
   type RawAnswer,
   type RequestContext,
+  type WebAction,
+  type WebContext,
 } from "./native-api.js";
 import { effectOf, isProxied } from "./public-rpcs.js";
 import { activationIdOf, activationOf } from "./wire.js";
@@ -37,6 +39,8 @@ export interface ApiDeps {
   readonly controller: ControllerClient;
   readonly identities: IdentityCache;
   readonly actions: ActionCache;
+  /** The same for callers without a key; holds what was exported and nothing else. */
+  readonly webActions: ActionCache;
   readonly invocations: Invocations;
   readonly composites: CompositeCalls;
   readonly metrics: GatewayMetrics;
@@ -85,27 +89,48 @@ export class Api implements NativeApi {
   }
 
   async invoke(command: InvokeCommand, context: RequestContext): Promise<InvokeAnswer> {
-    const invoked = await this.start(command, context);
-    switch (invoked.kind) {
-      case "accepted":
-        return { kind: "accepted", activationId: bytesToHex(invoked.activationId) as ActivationId };
-      case "running":
-        return { kind: "running", activationId: activationIdOf(invoked.call) };
-      case "continues":
-        return { kind: "running", activationId: bytesToHex(invoked.activationId) as ActivationId };
-      case "recorded":
-        return { kind: "done", activationId: invoked.activation.id, activation: invoked.activation };
-      case "ended": {
-        const { call, result } = invoked;
-        switch (result.kind) {
-          case "done":
-            return { kind: "done", activationId: activationIdOf(call), activation: activationOf(call, result) };
-          case "refused":
-            throw result.error;
-          case "lost":
-            throw new ActivationLost(activationIdOf(call), result.error.message, result.error);
-        }
+    return answerOf(await this.start(command, context));
+  }
+
+  async webAction(namespace: string, action: string): Promise<WebAction> {
+    const { webActions } = this.deps;
+    const target =
+      webActions.peek(namespace, namespace, action) ?? (await webActions.resolve(namespace, namespace, action));
+    const { web } = target;
+    invariant(web !== undefined, "controllers resolve web actions with their owner");
+    const { annotations, immutable } = web;
+    return {
+      annotations,
+      immutable,
+      invoke: (prepare, context) => this.#invokeWeb(target, web.owner, action, prepare, context),
+    };
+  }
+
+  /** As `invoke`, but whoever asks is known to be served: he was admitted to this action only. */
+  async #invokeWeb(
+    target: Target,
+    owner: Identity,
+    name: string,
+    prepare: () => Uint8Array | undefined,
+    { transactionId, traceparent }: WebContext,
+  ): Promise<InvokeAnswer | undefined> {
+    const { invocations, composites } = this.deps;
+    const throttle = invocations.admit(owner);
+    let started = false;
+    try {
+      const paramsJson = prepare();
+      if (!paramsJson) return undefined;
+      const caller = this.#caller({ identity: owner, transactionId, traceparent }, target.provideApiKey);
+      // What may not be overridden was checked: the request's own properties are no overriding.
+      const open = target.final ? { ...target, final: false } : target;
+      if (target.composite) {
+        const submission = { namespace: owner.namespace, name, target: open, paramsJson, caller, traceparent };
+        return answerOf(await composites.run(submission, BLOCKING_WAIT_MS_MAX));
       }
+      started = true; // the place is the call's
+      return answerOf(await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX));
+    } finally {
+      if (!started) throttle.release();
     }
   }
 
@@ -177,7 +202,7 @@ export class Api implements NativeApi {
 
   async #proxy(path: string, message: Buffer, context: RequestContext): Promise<RawAnswer> {
     const { identity, deadlineMonoMs, traceparent } = context;
-    const { actions, identities, clock, tracer, controller } = this.deps;
+    const { actions, webActions, identities, clock, tracer, controller } = this.deps;
     const transactionId = context.transactionId || this.deps.invocations.newTransactionId();
     const deadlineMs = Math.min(PROXY_DEADLINE_MS, (deadlineMonoMs ?? Infinity) - clock.monoMs());
     const answer = await traced(
@@ -196,9 +221,11 @@ export class Api implements NativeApi {
     switch (effectOf(path)) {
       case "actions":
         actions.forgetNamespace(identity.namespace);
+        webActions.forgetNamespace(identity.namespace);
         break;
       case "identities":
         identities.clear();
+        webActions.clear(); // they have their owners' limits
         break;
       case "none":
         break;
@@ -214,6 +241,30 @@ export class Api implements NativeApi {
       apiKey: provideApiKey ? identity.apiKey : "",
       cause: "",
     };
+  }
+}
+
+function answerOf(invoked: Invoked): InvokeAnswer {
+  switch (invoked.kind) {
+    case "accepted":
+      return { kind: "accepted", activationId: bytesToHex(invoked.activationId) as ActivationId };
+    case "running":
+      return { kind: "running", activationId: activationIdOf(invoked.call) };
+    case "continues":
+      return { kind: "running", activationId: bytesToHex(invoked.activationId) as ActivationId };
+    case "recorded":
+      return { kind: "done", activationId: invoked.activation.id, activation: invoked.activation };
+    case "ended": {
+      const { call, result } = invoked;
+      switch (result.kind) {
+        case "done":
+          return { kind: "done", activationId: activationIdOf(call), activation: activationOf(call, result) };
+        case "refused":
+          throw result.error;
+        case "lost":
+          throw new ActivationLost(activationIdOf(call), result.error.message, result.error);
+      }
+    }
   }
 }
 

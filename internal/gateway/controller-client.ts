@@ -38,6 +38,8 @@ export interface ControllerClient {
   authenticate(uuid: string): Promise<Identity>;
   /** @throws notFound, permissionDenied */
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction>;
+  /** @throws notFound */
+  resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   submit(request: SubmitRequest): Promise<void>;
   /** Waits for the record of what was submitted, over whatever breaks, at most `waitMs`. */
   await(request: AwaitRequest): Promise<AwaitResponse>;
@@ -85,6 +87,10 @@ export class RpcControllerClient implements ControllerClient {
 
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction> {
     return this.#repeatable(ResolveServiceService.resolveAction, request);
+  }
+
+  resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction> {
+    return this.#repeatable(ResolveServiceService.resolveWebAction, request);
   }
 
   async submit(request: SubmitRequest): Promise<void> {

@@ -51,6 +51,7 @@ export class Gateway {
   readonly #metrics: GatewayMetrics;
   readonly #identities: IdentityCache;
   readonly #actions: ActionCache;
+  readonly #webActions: ActionCache;
   readonly #throttles = new Throttles();
   readonly #lostRecords: LostRecords;
   readonly #invocations: Invocations;
@@ -72,6 +73,11 @@ export class Gateway {
     this.#metrics = metrics;
     this.#identities = new IdentityCache({ controller, clock, metrics });
     this.#actions = new ActionCache({ controller, clock, metrics });
+    this.#webActions = new ActionCache({
+      controller: { resolveAction: (request) => controller.resolveWebAction(request) },
+      clock,
+      metrics,
+    });
     this.#lostRecords = new LostRecords({ controller, clock, random, log, dropped: metrics.recordsLost });
     this.#invocations = new Invocations({
       dispatcher,
@@ -94,6 +100,7 @@ export class Gateway {
       controller,
       identities: this.#identities,
       actions: this.#actions,
+      webActions: this.#webActions,
       invocations: this.#invocations,
       composites: this.#composites,
       metrics,
@@ -134,7 +141,7 @@ export class Gateway {
       waiting: () => dispatcher.stats().waiting,
       leases: () => dispatcher.stats().leases,
       identities: () => this.#identities.size,
-      actions: () => this.#actions.size,
+      actions: () => this.#actions.size + this.#webActions.size,
       unsentRecords: () => this.#lostRecords.size,
       streams: () => this.#streams,
     });
@@ -146,6 +153,7 @@ export class Gateway {
           // What changed while nobody told is not known.
           this.#identities.clear();
           this.#actions.clear();
+          this.#webActions.clear();
           this.#watchOpened = true;
           this.#watchOpenedMonoMs = this.deps.clock.monoMs();
         },
@@ -153,6 +161,7 @@ export class Gateway {
           for (const change of changes) {
             this.#identities.changed(change);
             this.#actions.changed(change);
+            this.#webActions.changed(change);
           }
         },
       },
@@ -184,7 +193,7 @@ export class Gateway {
       callersWaiting: this.#invocations.waiting,
       streams: this.#streams,
       identities: this.#identities.size,
-      actions: this.#actions.size,
+      actions: this.#actions.size + this.#webActions.size,
       namespaces: this.#throttles.size,
       unsentRecords: this.#lostRecords.size,
       toldOfChangesForMs: this.#watchOpened

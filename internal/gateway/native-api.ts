@@ -73,6 +73,23 @@ export interface RawAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** A web action: it runs as its owner, whose throttles it counts for and who owns its records. */
+export interface WebAction {
+  /** JSON text by key. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Default parameters that a request may not override. */
+  readonly immutable: ReadonlySet<string>;
+  /**
+   * Runs it and waits for its end. The owner's key is not known, so that the action gets none.
+   * @param prepare called once the owner's throttles admitted the request: makes the arguments, JSON text of an object that
+   * override every default; undefined answers without running it
+   * @throws throttled; what `prepare` throws; invalidArgument, unavailable, ActivationLost
+   */
+  invoke(prepare: () => Uint8Array | undefined, context: WebContext): Promise<InvokeAnswer | undefined>;
+}
+
+export type WebContext = Pick<RequestContext, "transactionId" | "traceparent">;
+
 /** An activation started and nobody can say how it ended; its record, once written, has outcome platformError. */
 export class ActivationLost extends WeftError {
   constructor(
@@ -114,6 +131,12 @@ export interface NativeApi {
    * start; ActivationLost
    */
   invoke(command: InvokeCommand, context: RequestContext): Promise<InvokeAnswer>;
+
+  /**
+   * An action that anybody may invoke over HTTP, presenting no key.
+   * @throws notFound for everything that was not exported, whether or not it exists; unavailable
+   */
+  webAction(namespace: string, action: string): Promise<WebAction>;
 
   /** Fires a trigger. @throws as invoke */
   fire(command: FireCommand, context: RequestContext): Promise<FireAnswer>;

@@ -34,6 +34,7 @@ import type {
   NativeApi,
   RawAnswer,
   RequestContext,
+  WebAction,
 } from "../../internal/gateway/native-api.js";
 import type { UnaryMethod } from "../../internal/rpc/channel.js";
 
@@ -63,6 +64,8 @@ const OUTCOMES: Readonly<Record<Outcome, WireOutcome>> = {
 const UNARY_METHODS: readonly AnyMethod[] = [Access, Actions, Activations, Packages, Rules, Triggers].flatMap(
   (service) => Object.values(service) as unknown as AnyMethod[],
 );
+
+const OWNER = { uuid: "", subject: "guest", namespace: "guest", operator: false, quota: LOCAL_NAMESPACE_LIMITS };
 
 export interface ScriptedApiOptions {
   readonly random: Random;
@@ -98,11 +101,8 @@ export class ScriptedApi implements NativeApi {
     if (auth !== this.options.auth)
       return refuse("unauthenticated", "BAD_CREDENTIALS", "the credentials are not valid");
     return Promise.resolve({
+      ...OWNER,
       uuid: auth.split(":")[0] ?? "",
-      subject: "guest",
-      namespace: "guest",
-      operator: false,
-      quota: LOCAL_NAMESPACE_LIMITS,
       apiKey: auth,
     });
   }
@@ -173,12 +173,49 @@ export class ScriptedApi implements NativeApi {
     const { namespace } = this.#own(command.namespace, context);
     checkPayloadSize(command.paramsJson.length);
     const action = this.#find<Action>("action", namespace, command.action);
-    const slash = action.name.indexOf("/");
-    const parent = slash < 0 ? [] : this.#find<Package>("package", namespace, action.name.slice(0, slash)).parameters;
-    const defaults = [...new Map([...parent, ...action.parameters].map((entry) => [entry.key, entry])).values()];
     const final = action.annotations.some(({ key, valueJson }) => key === "final" && valueJson === "true");
+    return this.#start(action, command, final, context);
+  }
+
+  webAction(namespace: string, name: string): Promise<WebAction> {
+    if (this.fault) return Promise.reject(this.fault);
+    const found = this.#entities.get(keyOf(namespace, name));
+    const action = found?.kind === "action" ? (found.entity as Action) : undefined;
+    const annotations = new Map(action?.annotations.map(({ key, valueJson }) => [key, valueJson]));
+    if (!action || annotations.get("web-export") !== "true") {
+      return refuse("notFound", "WEB_ACTION_NOT_FOUND", `there is no web action ${namespace}/${name}`);
+    }
+    const immutable = this.#defaultsOf(action).filter(
+      ({ valueJson }) => annotations.get("final") === "true" && valueJson !== "null",
+    );
+    const identity = { ...OWNER, apiKey: "" };
+    return Promise.resolve({
+      annotations,
+      immutable: new Set(immutable.map(({ key }) => key)),
+      invoke: async (prepare, context) => {
+        if (this.fault) throw this.fault;
+        const paramsJson = prepare();
+        if (!paramsJson) return undefined;
+        return this.#start(action, { paramsJson, blocking: true, waitMs: 0 }, false, { ...context, identity });
+      },
+    });
+  }
+
+  #defaultsOf(action: Action): KeyValue[] {
+    const slash = action.name.indexOf("/");
+    const parent =
+      slash < 0 ? [] : this.#find<Package>("package", action.namespace, action.name.slice(0, slash)).parameters;
+    return [...new Map([...parent, ...action.parameters].map((entry) => [entry.key, entry])).values()];
+  }
+
+  async #start(
+    action: Action,
+    command: Pick<InvokeCommand, "paramsJson" | "blocking" | "waitMs">,
+    final: boolean,
+    context: RequestContext,
+  ): Promise<InvokeAnswer> {
     const params = mergeParams(
-      defaults.map(({ key, valueJson }) => ({ key, valueJson: Buffer.from(valueJson) })),
+      this.#defaultsOf(action).map(({ key, valueJson }) => ({ key, valueJson: Buffer.from(valueJson) })),
       command.paramsJson,
       final,
     );
@@ -697,6 +734,6 @@ function wrongCollection(name: string): WeftError {
   return new WeftError("failedPrecondition", "WRONG_COLLECTION", `${name} exists but is not in this collection`);
 }
 
-function refuse(kind: "unauthenticated", reason: string, message: string): Promise<never> {
+function refuse(kind: "unauthenticated" | "notFound", reason: string, message: string): Promise<never> {
   return Promise.reject(new WeftError(kind, reason, message));
 }

@@ -49,6 +49,8 @@ export interface ScriptedAction {
   readonly provideApiKey?: boolean;
   readonly revisionId?: string;
   readonly concurrency?: number;
+  /** JSON text by key. */
+  readonly annotations?: Readonly<Record<string, string>>;
   /** True for a sequence: submitted and awaited. */
   readonly composite?: boolean;
 }
@@ -94,6 +96,7 @@ export class ScriptedController {
     server.serveService(ResolveServiceService, {
       authenticate: (_ctx: CallContext, request: AuthenticateRequest) => this.#authenticate(request),
       resolveAction: (_ctx: CallContext, request: ResolveActionRequest) => this.#resolve(request),
+      resolveWebAction: (_ctx: CallContext, request: ResolveActionRequest) => this.#resolveWeb(request),
       watch: (ctx: CallContext, _request: unknown, send: (response: never) => Promise<void>) =>
         this.#watch(ctx, send as (response: WatchResponse) => Promise<void>),
     });
@@ -156,17 +159,20 @@ export class ScriptedController {
     const key = this.keys.get(uuid);
     if (!key) throw new WeftError("notFound", "NO_SUCH_KEY", `no key ${uuid}`);
     return Promise.resolve({
+      ...identityOf(key),
       uuid,
       secretHash: createHash("sha256").update(key.secret).digest(),
-      subject: key.subject ?? key.namespace,
-      namespace: key.namespace,
-      quota: {
-        invocationsPerMinute: key.invocationsPerMinute ?? 1_000_000_000,
-        firesPerMinute: key.firesPerMinute ?? 1_000_000_000,
-        concurrentInvocations: key.concurrentInvocations ?? 1_000_000,
-      },
-      operator: key.operator ?? false,
     });
+  }
+
+  async #resolveWeb(request: ResolveActionRequest): Promise<ResolvedAction> {
+    const resolved = await this.#resolve(request);
+    const { annotations } = this.actions.get(`${request.namespace}/${request.name}`) ?? {};
+    const owner = [...this.keys.values()].find(({ namespace }) => namespace === request.namespace);
+    if (annotations?.["web-export"] !== "true" || !owner) {
+      throw new WeftError("notFound", "WEB_ACTION_NOT_FOUND", `there is no web action ${request.name}`);
+    }
+    return { ...resolved, webOwner: identityOf(owner) };
   }
 
   async #resolve({ namespace, name, callerNamespace }: ResolveActionRequest): Promise<ResolvedAction> {
@@ -198,9 +204,14 @@ export class ScriptedController {
       final: action.final ?? false,
       provideApiKey: action.provideApiKey ?? false,
       logsMb: 10,
-      annotationsJson: Buffer.from("[]"),
+      annotationsJson: Buffer.from(
+        `[${Object.entries(action.annotations ?? {})
+          .map(([key, value]) => `{"key":${JSON.stringify(key)},"value":${value}}`)
+          .join(",")}]`,
+      ),
       composite: action.composite ?? false,
       revision: 1,
+      webOwner: undefined,
     };
   }
 
@@ -217,4 +228,20 @@ export class ScriptedController {
     });
     this.#watchers.delete(watcher);
   }
+}
+
+/** As an operator would know it: nothing of the secret. */
+function identityOf(key: ScriptedKey): Identity {
+  return {
+    uuid: "",
+    secretHash: Buffer.alloc(0),
+    subject: key.subject ?? key.namespace,
+    namespace: key.namespace,
+    quota: {
+      invocationsPerMinute: key.invocationsPerMinute ?? 1_000_000_000,
+      firesPerMinute: key.firesPerMinute ?? 1_000_000_000,
+      concurrentInvocations: key.concurrentInvocations ?? 1_000_000,
+    },
+    operator: key.operator ?? false,
+  };
 }

@@ -442,6 +442,68 @@ describeWith(["postgres"], "a controller", () => {
       ).toMatchObject({ kind: "notFound" });
     });
 
+    it("resolves web actions for callers without a key: what was exported, and nothing else", async () => {
+      await begin();
+      const other = await newNamespace();
+      const annotations = (valueJson: string) => [{ key: "web-export", valueJson }];
+      for (const publish of [true, false]) {
+        const name = publish ? "open" : "closed";
+        const made = { package: Package.fromPartial({ namespace: "_", name, publish }) };
+        await life.call(PackageServiceService.createPackage, made, me);
+        await createAction({ name: `${name}/hidden` });
+        await createAction({ name: `${name}/web`, annotations: annotations("true") });
+      }
+      for (const [name, value] of [
+        ["web", " true "],
+        ["no", "false"],
+        ["text", '"true"'],
+        ["one", "1"],
+      ] as const) {
+        await createAction({ name, annotations: annotations(value) });
+      }
+      const trigger = { trigger: Trigger.fromPartial({ namespace: "_", name: "trigger" }) };
+      await life.call(TriggerServiceService.createTrigger, trigger, me);
+      const resolve = (name: string, namespace = me.namespace, callerNamespace = namespace) =>
+        life.call(ResolveServiceService.resolveWebAction, { namespace, name, callerNamespace });
+
+      for (const name of ["web", "open/web", "closed/web"]) {
+        const { webOwner, ...resolved } = await resolve(name);
+        expect(resolved).toMatchObject({ namespace: me.namespace, name });
+        expect(webOwner).toMatchObject({ uuid: "", namespace: me.namespace, operator: false });
+        expect(webOwner?.subject).toMatch(new RegExp(`^${me.namespace}`));
+        expect(webOwner?.secretHash).toHaveLength(0);
+        expect(webOwner?.quota?.invocationsPerMinute).toBeGreaterThan(0);
+      }
+      for (const name of [
+        "no",
+        "text",
+        "one",
+        "open/hidden",
+        "none",
+        "none/web",
+        "trigger",
+        "open",
+        "",
+        "a/b/c",
+        "$",
+        "a\0",
+      ]) {
+        expect(await failure(resolve(name)), name).toMatchObject({ kind: "notFound", reason: "WEB_ACTION_NOT_FOUND" });
+      }
+      for (const [namespace, caller] of [
+        [me.namespace, other.namespace],
+        [other.namespace, other.namespace],
+        ["nosuch", "nosuch"],
+        ["_", "_"],
+        ["", ""],
+      ] as const) {
+        expect(await failure(resolve("open/web", namespace, caller))).toMatchObject({ reason: "WEB_ACTION_NOT_FOUND" });
+      }
+      // For those with a key nothing changed.
+      const keyed = { namespace: me.namespace, name: "web", callerNamespace: other.namespace };
+      expect(await failure(life.call(ResolveServiceService.resolveAction, keyed))).toMatchObject({ kind: "notFound" });
+    });
+
     it("gives actions of a package new revisions when what they are given at init changes", async () => {
       await begin();
       const parameters = [{ key: "S", valueJson: '"one"', init: true }];

@@ -11,6 +11,7 @@ import { iso, size, time, usage } from "../output.js";
 import { collect, keyValues, readFile } from "../params.js";
 import { keyValuesJson, keyValuesText, limitsJson, limitsText } from "../show.js";
 import type { Values, Verb } from "../spec.js";
+import { actionUrl, webAnnotations } from "../web.js";
 import { listed, somePage, type Page, type PageRequest } from "./pages.js";
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -32,7 +33,7 @@ export const createAction: Verb = async (cli, [nameText = "", file], values) => 
   }
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
   const stored = await cli.call(Service.createAction, { action }, { what: `storing ${name}`, deadlineMs: WRITE_MS });
-  done(cli, "created", stored);
+  done(cli, "created", stored, values.flag("web-secure"));
 };
 
 export const updateAction: Verb = async (cli, [nameText = "", file], values) => {
@@ -43,7 +44,7 @@ export const updateAction: Verb = async (cli, [nameText = "", file], values) => 
     { action, updateFields: [], allowMissing: action.exec !== undefined, deleteAnnotations: [] },
     { what: `storing ${name}`, deadlineMs: WRITE_MS },
   );
-  done(cli, "updated", await orMeant(cli, namespace, name, updating));
+  done(cli, "updated", await orMeant(cli, namespace, name, updating), values.flag("web-secure"));
 };
 
 export const getAction: Verb = async (cli, [nameText = ""], values) => {
@@ -58,6 +59,12 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
   if (save !== undefined) {
     writeFileSync(resolve(cli.io.cwd, save), action.exec?.code ?? new Uint8Array());
     cli.screen.say(`saved the code to ${save}`);
+  }
+  if (values.flag("url")) {
+    const url = actionUrl(cli.connection.rest, action);
+    if (cli.screen.json) cli.screen.printJson({ url });
+    else cli.screen.print(url);
+    return;
   }
   if (cli.screen.json) cli.screen.printJson(actionJson(action));
   else {
@@ -127,7 +134,7 @@ function pageOf(cli: Cli, namespace: string, packageName: string): (request: Pag
 /** What the options say of an action; what is not given is left out. */
 async function given(cli: Cli, values: Values, file: string | undefined) {
   const annotations: KeyValue[] = keyValues(await collect(values.pairs("annotation"), undefined, cli.io));
-  if (values.flag("web")) annotations.push({ key: "web-export", valueJson: "true", init: false });
+  annotations.push(...webAnnotations(values));
   const logsMb = values.number("logsize", 0, UINT32_MAX);
   // What is not given stays 0, which means the default, or unchanged.
   const limits: Limits = {
@@ -179,9 +186,17 @@ function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "co
   return { kind, code, binary, main: values.text("main") ?? "" };
 }
 
-function done(cli: Cli, what: string, action: Action): void {
+function done(cli: Cli, what: string, action: Action, secretAsked: boolean): void {
   if (cli.screen.json) cli.screen.printJson(actionJson(action));
-  else cli.screen.say(`${what} action ${action.name}, version ${action.version}, ${action.exec?.kind ?? ""}`);
+  else {
+    const secret = action.annotations.find(({ key }) => key === "require-whisk-auth")?.valueJson;
+    cli.screen.say(`${what} action ${action.name}, version ${action.version}, ${action.exec?.kind ?? ""}`);
+    if (secretAsked && secret !== undefined && secret !== "false") {
+      cli.screen.say(
+        `callers send X-Require-Whisk-Auth: ${/^"/.test(secret) ? (JSON.parse(secret) as string) : secret}`,
+      );
+    }
+  }
 }
 
 function actionJson(action: Action): unknown {

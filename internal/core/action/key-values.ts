@@ -61,6 +61,11 @@ export function mergeKeyValues(base: readonly KeyValue[], changes: readonly KeyV
   return [...merged.values()];
 }
 
+/** JSON text of an entry's value, without white space around it. */
+export function valueOf(list: readonly KeyValue[], key: string): string | undefined {
+  return list.find((entry) => entry.key === key)?.valueJson.trim();
+}
+
 /** True for everything but false, null, 0 and "": how annotations that switch something are read. */
 export function isTruthy(list: readonly KeyValue[], key: string, whenAbsent: boolean): boolean {
   const entry = list.find((one) => one.key === key);

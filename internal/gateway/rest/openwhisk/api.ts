@@ -20,6 +20,7 @@ import { Query } from "./query.js";
 import { Refusal, refusalOf } from "./refusal.js";
 import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
+import { WebActions, webPathOf } from "../web/web-actions.js";
 
 export interface OpenWhiskApiDeps {
   readonly api: NativeApi;
@@ -122,6 +123,7 @@ export class OpenWhiskApi {
     onBadUrl: () => undefined,
   });
   readonly #routes = new WeakMap<object, Route>();
+  readonly #web: WebActions;
   readonly #documents: ReadonlyMap<string, () => RestResponse>;
 
   constructor(private readonly deps: OpenWhiskApiDeps) {
@@ -130,7 +132,11 @@ export class OpenWhiskApi {
       this.#routes.set(marker, route);
       this.#router.on("GET", route.path, marker);
     }
-    const { info } = deps;
+    const { info, log } = deps;
+    this.#web = new WebActions({
+      api: deps.api,
+      unforeseen: (error, transactionId) => log.error("a web action failed unforeseen", { transactionId, error }),
+    });
     const described = ROUTES.flatMap(({ path, handlers }) =>
       path.endsWith("/") && !path.includes(":package/")
         ? []
@@ -157,6 +163,8 @@ export class OpenWhiskApi {
   /** Never rejects: what goes wrong is a response too. */
   async handle(request: RestRequest): Promise<RestResponse> {
     const id = requestId(request.headers["x-request-id"], this.deps.random);
+    const webPath = webPathOf(request.target);
+    if (webPath) return withHeaders(await this.#web.handle(request, webPath, id), [["X-Request-ID", id]]);
     try {
       const response = await this.#answer(request, id);
       return withHeaders(response, [["X-Request-ID", id], ...CORS]);

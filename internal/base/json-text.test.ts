@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { seededRandom, type Random } from "../../../base/random.js";
+import { seededRandom, type Random } from "./random.js";
 import { elementsOf, isTruthy, membersOf, typeOf } from "./json-text.js";
 
 describe("looking into JSON text", () => {
