@@ -54,7 +54,7 @@ export class ResolveService {
   async resolve(_ctx: CallContext, request: ResolveActionRequest): Promise<ResolvedAction> {
     const { namespace, name, callerNamespace } = request;
     const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
-    const { action } = resolved;
+    const { action, binding } = resolved;
     return {
       ask: askToWire(resolved.ask),
       shard: resolved.shard,
@@ -67,6 +67,7 @@ export class ResolveService {
       logsMb: action.limits.logsMb,
       annotationsJson: Buffer.from(keyValuesJson(action.annotations)),
       revision: action.revision,
+      binding: binding ? `${binding.namespace}/${binding.name}` : "",
     };
   }
 

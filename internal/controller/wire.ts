@@ -95,7 +95,8 @@ export function actionInput(
 
 const NO_BYTES = new Uint8Array();
 
-export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireAction {
+/** @param binding through which it was named */
+export function actionToWire(action: Action, code: Uint8Array = NO_BYTES, binding?: Package): WireAction {
   const { exec } = action;
   return {
     namespace: action.namespace,
@@ -115,10 +116,15 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireA
     publish: action.publish,
     updateTime: timestamp(action.updatedWallMs),
     etag: etagOf(action.revision),
+    binding: binding ? `${binding.namespace}/${binding.name}` : "",
   };
 }
 
-export function packageToWire(one: Package, actions: readonly string[] = []): WirePackage {
+/** @param contents its actions by name, and those of them that are feeds */
+export function packageToWire(
+  one: Package,
+  contents: { readonly actions: readonly string[]; readonly feeds: readonly string[] } = { actions: [], feeds: [] },
+): WirePackage {
   return {
     namespace: one.namespace,
     name: one.name,
@@ -128,7 +134,9 @@ export function packageToWire(one: Package, actions: readonly string[] = []): Wi
     annotations: one.annotations.map(keyValueToWire),
     updateTime: timestamp(one.updatedWallMs),
     etag: etagOf(one.revision),
-    actions: [...actions],
+    actions: [...contents.actions],
+    feeds: [...contents.feeds],
+    binding: one.binding && { ...one.binding },
   };
 }
 
@@ -224,6 +232,7 @@ export function activationToWire(activation: Activation): WireActivation {
       kind: "",
       limits: undefined,
       cause: "",
+      binding: "",
       start: Start.UNSPECIFIED,
     };
   }
@@ -240,6 +249,7 @@ export function activationToWire(activation: Activation): WireActivation {
     kind: activation.kind,
     limits: { ...activation.limits },
     cause: activation.cause ?? "",
+    binding: activation.binding ?? "",
     start: activation.startKind ? START_TO_WIRE[activation.startKind] : Start.UNSPECIFIED,
   };
 }
@@ -254,6 +264,7 @@ export function recordOfWire(record: ActivationRecord): ActionActivation {
     subject: record.subject,
     name: record.path.slice(record.path.lastIndexOf("/") + 1),
     path: record.path,
+    binding: record.binding === "" ? undefined : record.binding,
     version: record.version,
     kind: record.kind,
     startWallMs: record.startWallMs,

@@ -128,7 +128,7 @@ export class Api implements NativeApi {
       target,
       throttle,
       paramsJson,
-      this.#caller(context, target.provideApiKey),
+      this.#caller(context, target.provideApiKey, target.binding),
       context.traceparent,
       waitMs,
     );
@@ -154,7 +154,7 @@ export class Api implements NativeApi {
           name: command.trigger,
           paramsJson: command.paramsJson,
           // With the key: which of the actions that the rules name ask for it, the controller sees.
-          caller: this.#caller(context, true),
+          caller: this.#caller(context, true, ""),
           traceparent: span.traceparent,
           headersJson: command.headersJson,
         }),
@@ -185,7 +185,7 @@ export class Api implements NativeApi {
           namespace,
           name: action,
           paramsJson,
-          caller: this.#caller(context, target.provideApiKey),
+          caller: this.#caller(context, target.provideApiKey, target.binding),
           traceparent: span.traceparent,
         }),
       { kind: "server" },
@@ -225,13 +225,14 @@ export class Api implements NativeApi {
     return answer;
   }
 
-  #caller({ identity, transactionId }: RequestContext, provideApiKey: boolean): Caller {
+  #caller({ identity, transactionId }: RequestContext, provideApiKey: boolean, binding: string): Caller {
     return {
       namespace: identity.namespace,
       subject: identity.subject,
       transactionId: transactionId || this.deps.invocations.newTransactionId(),
       apiKey: provideApiKey ? identity.apiKey : "",
       cause: "",
+      binding,
     };
   }
 }

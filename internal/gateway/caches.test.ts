@@ -54,6 +54,7 @@ describe("the cache of actions", () => {
       logsMb: 10,
       annotationsJson: new Uint8Array(),
       revision: 1,
+      binding: "",
     };
   }
 

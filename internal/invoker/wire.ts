@@ -155,6 +155,7 @@ export function recordOf(run: Run, end: RunEnd, logs: readonly string[], invoker
     async: request.async,
     startKind: startKindToWire(run.startKind),
     invokerId,
+    binding: caller.binding,
   };
 }
 

@@ -35,6 +35,7 @@ const COLUMNS = [
   ["trace_id", "text"],
   ["invoker_id", "text"],
   ["result", "text"],
+  ["bound_name", "text"],
 ] as const;
 
 const names = COLUMNS.map(([name]) => name).join(", ");
@@ -88,7 +89,7 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
     int2Array(action((a) => (a.startKind === undefined ? undefined : START_KINDS.indexOf(a.startKind)))),
     text((a) => a.namespace),
     text((a) => a.path.slice(0, a.path.indexOf("/"))),
-    text((a) => a.path.slice(a.path.indexOf("/") + 1)),
+    text(listedName),
     text((a) => a.subject),
     text((a) => a.version),
     actionText((a) => a.kind),
@@ -96,6 +97,7 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
     text((a) => a.traceId),
     actionText((a) => a.invokerId),
     text((a) => a.resultJson),
+    actionText(boundName),
     uuidArray(withLogs.map((a) => a.id)),
     textArray(withLogs.map((a) => JSON.stringify(a.logs))),
   ];
@@ -117,7 +119,7 @@ const COPY_COLUMNS = [
   ],
   ...["transaction_id", "trace_id", "result"],
   ...["namespace", "path_namespace", "name", "subject", "version", "kind", "invoker_id"],
-  ...["timeout_ms", "memory_mb", "logs_mb", "concurrency", "is_trigger"],
+  ...["timeout_ms", "memory_mb", "logs_mb", "concurrency", "is_trigger", "bound_name"],
 ] as const;
 
 /** Copies what `writeActivations` wrote. */
@@ -159,7 +161,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
       rows.beginBlock();
       rows.text(storable(a.namespace));
       rows.text(storable(a.path.slice(0, slash)));
-      rows.text(storable(a.path.slice(slash + 1)));
+      rows.text(storable(listedName(a)));
       rows.text(storable(a.subject));
       rows.text(storable(a.version));
       rows.text(storable(a.kind));
@@ -169,6 +171,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
       rows.int4(a.limits.logsMb);
       rows.int4(a.limits.concurrency);
       rows.bool(false);
+      rows.text(storable(boundName(a)));
       rows.endBlock();
     }
     before = a;
@@ -180,6 +183,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
 function looksAlike(a: ActionActivation, b: ActionActivation): boolean {
   return (
     a.path === b.path &&
+    a.binding === b.binding &&
     a.namespace === b.namespace &&
     a.subject === b.subject &&
     a.version === b.version &&
@@ -195,12 +199,25 @@ function looksAlike(a: ActionActivation, b: ActionActivation): boolean {
 function blockRoom(a: ActionActivation): number {
   return (
     textRoom(a.namespace) +
-    textRoom(a.path) +
+    2 * textRoom(a.path) +
+    textRoom(a.binding ?? "") +
     textRoom(a.subject) +
     textRoom(a.version) +
     textRoom(a.kind) +
     textRoom(a.invokerId)
   );
+}
+
+/** The action's own "package/name" when it was invoked through a binding, else "". */
+function boundName(a: ActionActivation): string {
+  return a.binding === undefined ? "" : afterSlash(a.path);
+}
+
+const afterSlash = (text: string): string => text.slice(text.indexOf("/") + 1);
+
+/** What a record is listed by: "name" or "package/name", with a binding's name in place of its package's. */
+function listedName(a: Activation): string {
+  return a.of === "action" && a.binding !== undefined ? `${afterSlash(a.binding)}/${a.name}` : afterSlash(a.path);
 }
 
 /** Roughly what a record costs to store and to hold. */
@@ -239,6 +256,8 @@ export interface ActivationRow {
   readonly transaction_id: string;
   readonly trace_id: string;
   readonly invoker_id: string;
+  /** The action's own "package/name" when it was invoked through a binding, else "". */
+  readonly bound_name: string;
   /** Absent when not asked for. */
   readonly result?: string;
   readonly lines?: string | null;
@@ -250,7 +269,7 @@ export function activationOf(row: ActivationRow): Activation {
     namespace: row.namespace,
     subject: row.subject,
     name: row.name.slice(row.name.lastIndexOf("/") + 1),
-    path: `${row.path_namespace}/${row.name}`,
+    path: `${row.path_namespace}/${row.bound_name || row.name}`,
     version: row.version,
     startWallMs: row.start_ms,
     resultJson: row.result ?? "",
@@ -262,6 +281,7 @@ export function activationOf(row: ActivationRow): Activation {
   return {
     of: "action",
     ...common,
+    binding: row.bound_name === "" ? undefined : `${row.namespace}/${row.name.slice(0, row.name.indexOf("/"))}`,
     kind: row.kind,
     durationMs: row.duration_ms ?? 0,
     initMs: row.init_ms ?? undefined,

@@ -2,6 +2,7 @@
 
 import { initial } from "./migrations/0001-initial.js";
 import { activationIndexes } from "./migrations/0002-activation-indexes.js";
+import { bindings } from "./migrations/0003-bindings.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -13,4 +14,5 @@ export interface Migration {
 export const migrations: readonly Migration[] = [
   { number: 1, name: "initial", sql: initial },
   { number: 2, name: "activation-indexes", sql: activationIndexes },
+  { number: 3, name: "bindings", sql: bindings },
 ];

@@ -271,6 +271,7 @@ export class ScriptedApi implements NativeApi {
         concurrency: action.limits?.concurrency ?? 0,
       },
       cause: undefined,
+      binding: undefined,
       transactionId: context.transactionId,
       traceId: "",
       startKind: "cold",
@@ -284,6 +285,7 @@ export class ScriptedApi implements NativeApi {
       endTime: stamp(startWallMs + activation.durationMs),
       logs: lines,
       cause: "",
+      binding: "",
       start: Start.COLD,
     });
     return activation;
@@ -311,6 +313,7 @@ export class ScriptedApi implements NativeApi {
       kind: "",
       limits: undefined,
       cause: "",
+      binding: "",
       start: Start.UNSPECIFIED,
       traceId: "",
     };

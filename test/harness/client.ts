@@ -61,6 +61,7 @@ export class PublicClient {
         publish: false,
         updateTime: undefined,
         etag: "",
+        binding: "",
       },
     });
   }

@@ -189,6 +189,7 @@ export class ScriptedController {
       logsMb: 10,
       annotationsJson: Buffer.from("[]"),
       revision: 1,
+      binding: "",
     };
   }
 

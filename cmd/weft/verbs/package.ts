@@ -35,7 +35,7 @@ export const updatePackage: Verb = async (cli, [nameText = ""], values) => {
 
 export const getPackage: Verb = async (cli, [nameText = ""]) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 1);
-  const found = await orMeant(cli, namespace, name, cli.call(Service.getPackage, { namespace, name }));
+  const found = await orMeant(cli, namespace, name, cli.call(Service.getPackage, { namespace, name, asStored: false }));
   if (cli.screen.json) cli.screen.printJson(packageJson(found));
   else {
     cli.screen.fields([

@@ -133,7 +133,7 @@ export function revisionOf(action: Draft<Action>, inPackage: Pick<Package, "para
 }
 
 /** Default arguments: the package's, overridden by the action's, without those for init. */
-export function defaultsOf(action: Action, inPackage: Package | undefined): readonly KeyValue[] {
+export function defaultsOf(action: Action, inPackage: Pick<Package, "parameters"> | undefined): readonly KeyValue[] {
   return mergeKeyValues(inPackage?.parameters ?? [], action.parameters).filter((entry) => !entry.init);
 }
 

@@ -45,6 +45,7 @@ export const aPackage = (overrides: Partial<Draft<Package>> = {}): Draft<Package
   ...stored,
   name: "tools",
   parameters: [{ key: "SECRET", valueJson: '"s"', init: true }],
+  binding: undefined,
   ...overrides,
 });
 

@@ -37,6 +37,7 @@ export function anActivation(overrides: Partial<ActionActivation> = {}): ActionA
     logs: [],
     limits: { timeoutMs: 60_000, memoryMb: 256, logsMb: 10, concurrency: 1 },
     cause: undefined,
+    binding: undefined,
     transactionId: "t1",
     traceId: "",
     startKind: "warm",

@@ -20,6 +20,7 @@ const input = (more: Partial<PackageChange> = {}): PackageChange => ({
   annotations: [],
   parameters: [],
   updateFields: [],
+  binding: undefined,
   ...more,
 });
 

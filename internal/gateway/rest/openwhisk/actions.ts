@@ -60,7 +60,7 @@ export async function getAction(call: OpenWhiskCall): Promise<RestResponse> {
   const { parameters } = await call.native(Packages.getPackage, parent, namespace);
   return jsonResponse(
     200,
-    writeAction({ ...action, parameters: mergeKeyValues(parameters, action.parameters) }, withCode),
+    writeAction({ ...action, parameters: mergeKeyValues(parameters, action.parameters) }, withCode, action.binding),
   );
 }
 
@@ -269,7 +269,8 @@ function readLimit(members: ReadonlyMap<string, JsonText>, name: keyof typeof LI
 
 // ---- writing ----
 
-function writeAction(action: Action, withCode: boolean): JsonText {
+/** @param binding "namespace/name" of that through which it was read without its code, or "" */
+function writeAction(action: Action, withCode: boolean, binding = ""): JsonText {
   const exec = action.exec ?? { kind: "", code: Buffer.alloc(0), binary: false, main: "" };
   const code = Buffer.from(exec.code.buffer, exec.code.byteOffset, exec.code.byteLength);
   return (
@@ -278,6 +279,7 @@ function writeAction(action: Action, withCode: boolean): JsonText {
     (exec.main === "" ? "" : `,"main":${JSON.stringify(exec.main)}`) +
     `,"binary":${exec.binary}},"parameters":${writeKeyValues(action.parameters)}` +
     `,"annotations":${writeKeyValues(action.annotations)},"limits":${writeLimits(action.limits)}` +
+    (withCode || binding === "" ? "" : `,"binding":${JSON.stringify(binding)}`) +
     `,"updated":${epochMs(action.updateTime)}}`
   );
 }

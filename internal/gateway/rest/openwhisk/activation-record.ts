@@ -19,6 +19,7 @@ export interface RecordView {
   readonly version: string;
   readonly subject: string;
   readonly path: string;
+  readonly binding: string | undefined;
   readonly kind: string;
   readonly startMs: number;
   readonly endMs: number;
@@ -60,6 +61,7 @@ export function viewOfRecord(record: WireActivation): RecordView {
     initMs: record.initMs,
     outcome: OUTCOMES[record.outcome] ?? "success",
     cause: record.cause === "" ? undefined : record.cause,
+    binding: record.binding === "" ? undefined : record.binding,
   };
 }
 
@@ -109,6 +111,7 @@ function writeAnnotations(view: RecordView): JsonText {
     ["path", JSON.stringify(view.path)],
     ["kind", JSON.stringify(view.kind)],
   ];
+  if (view.binding !== undefined) annotations.push(["binding", JSON.stringify(view.binding)]);
   if (limits) {
     annotations.push([
       "limits",
