@@ -165,7 +165,11 @@ export class ActionService {
     const mine = namespace === caller.namespace;
     const found = name === undefined ? undefined : await this.deps.entities.getPackage(namespace, name);
     if (!mine && !(found && mayUse(found, caller.namespace))) {
-      throw new WeftError("notFound", "PACKAGE_NOT_FOUND", `there is no package ${namespace}/${name ?? ""} for this key`);
+      throw new WeftError(
+        "notFound",
+        "PACKAGE_NOT_FOUND",
+        `there is no package ${namespace}/${name ?? ""} for this key`,
+      );
     }
     if (!found?.binding) return { provider: found, binding: undefined };
     return { provider: await providerOf(this.deps.entities, found), binding: found };

@@ -79,10 +79,10 @@ export class PackageService {
     const actions = await this.#actionsOf(provider.namespace, provider.name);
     const names = (list: readonly Action[]): string[] =>
       list.map((action) => action.name.slice(provider.name.length + 1)).sort();
-    return packageToWire(
-      one.binding ? { ...one, parameters: parametersThrough(one, provider) } : one,
-      { actions: names(actions), feeds: names(actions.filter((action) => isTruthy(action.annotations, "feed", false))) },
-    );
+    return packageToWire(one.binding ? { ...one, parameters: parametersThrough(one, provider) } : one, {
+      actions: names(actions),
+      feeds: names(actions.filter((action) => isTruthy(action.annotations, "feed", false))),
+    });
   }
 
   async list(ctx: CallContext, request: ListPackagesRequest): Promise<ListPackagesResponse> {
@@ -193,7 +193,10 @@ function changeOf(caller: Identity, one: WirePackage, updateFields: readonly str
   return {
     ...one,
     namespace: ownNamespace(caller, "namespace", one.namespace),
-    binding: binding && { namespace: meantNamespace(caller, "binding.namespace", binding.namespace), name: binding.name },
+    binding: binding && {
+      namespace: meantNamespace(caller, "binding.namespace", binding.namespace),
+      name: binding.name,
+    },
     updateFields,
   };
 }

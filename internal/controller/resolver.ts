@@ -93,7 +93,9 @@ export class Resolver {
     if (this.#through.size === 0) return;
     const slash = name.indexOf("/");
     const changed = `${namespace}/${slash < 0 ? name : name.slice(0, slash)}`;
-    for (const provider of name === "" ? [...this.#through.keys()].filter((key) => key.startsWith(changed)) : [changed]) {
+    for (const provider of name === ""
+      ? [...this.#through.keys()].filter((key) => key.startsWith(changed))
+      : [changed]) {
       for (const key of this.#through.get(provider) ?? []) this.#known.delete(key);
       this.#through.delete(provider);
     }
@@ -101,7 +103,8 @@ export class Resolver {
 
   #drop(key: string): void {
     if (!this.#known.delete(key)) return;
-    for (const [provider, tied] of this.#through) if (tied.delete(key) && tied.size === 0) this.#through.delete(provider);
+    for (const [provider, tied] of this.#through)
+      if (tied.delete(key) && tied.size === 0) this.#through.delete(provider);
   }
 
   #tie(provider: string, key: string): void {

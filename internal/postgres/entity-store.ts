@@ -132,7 +132,12 @@ export class PostgresEntityStore implements EntityStore {
       if (!bound || !base) {
         throw new WeftError("conflict", "STALE_REVISION", `${revision.actionKey} or ${namespace}/${name} was changed`);
       }
-      await transaction.rows(insertDerivedRevision, [revision.revisionId, basedOn, `${namespace}/${name}`, keyValuesText(revision.initParameters)]);
+      await transaction.rows(insertDerivedRevision, [
+        revision.revisionId,
+        basedOn,
+        `${namespace}/${name}`,
+        keyValuesText(revision.initParameters),
+      ]);
     });
   }
 

@@ -39,12 +39,24 @@ describe("a new package", () => {
       publish: true,
       annotations: [],
       parameters: [kv("a", 1)],
+      binding: undefined,
     });
+  });
+
+  it("that is a binding says so in an annotation, and one that is none does not", () => {
+    const annotations = [kv("binding", "mine"), kv("note", 1)];
+    const binding = { namespace: "whisk.system", name: "utils" };
+    expect(newPackage(input({ annotations, binding }))).toMatchObject({
+      binding,
+      annotations: [kv("note", 1), kv("binding", binding)],
+    });
+    expect(newPackage(input({ annotations })).annotations).toEqual([kv("note", 1)]);
   });
 
   it.each<[string, Partial<PackageChange>, readonly string[]]>([
     ["the reserved name", { name: "default" }, ["name"]],
     ["a name of two parts", { name: "a/b" }, ["name"]],
+    ["a binding to no name", { binding: { namespace: "", name: "a/b" } }, ["binding.namespace", "binding.name"]],
     [
       "everything wrong",
       { name: "", version: "x", parameters: [kv("", 1)], annotations: [kv("", 1)] },
@@ -67,6 +79,31 @@ describe("an update of a package", () => {
     ["empties parameters that are named", { updateFields: ["parameters"] }, { parameters: [] }],
   ])("%s", (_name, more, expected) => {
     expect(changedPackage({ ...old, publish: "updateFields" in more }, input(more))).toMatchObject(expected);
+  });
+
+  it("binds a binding to another package, and keeps what it is bound to otherwise", () => {
+    const bound = stored({ binding: { namespace: "a", name: "p" } });
+    const other = { namespace: "b", name: "q" };
+    expect(changedPackage(bound, input({ binding: other }))).toMatchObject({
+      binding: other,
+      annotations: [kv("binding", other)],
+    });
+    expect(
+      changedPackage(bound, input({ annotations: [kv("note", 1)], binding: other, updateFields: ["annotations"] })),
+    ).toMatchObject({
+      binding: { namespace: "a", name: "p" },
+      annotations: [kv("note", 1), kv("binding", { namespace: "a", name: "p" })],
+    });
+  });
+
+  it("does not make a binding of a package", () => {
+    expect(() => changedPackage(old, input({ binding: { namespace: "a", name: "p" } }))).toThrow(
+      expect.objectContaining({ kind: "failedPrecondition", reason: "PACKAGE_NOT_BINDING" }),
+    );
+  });
+
+  it("that names the binding must give one", () => {
+    expect(() => changedPackage(old, input({ updateFields: ["binding"] }))).toThrow("binding");
   });
 
   it("of a field that is none is refused", () => {
