@@ -2,14 +2,7 @@ import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
 import { isTruthy, keyValuesJson } from "../core/action/key-values.js";
-import {
-  cutPage,
-  isEntityPosition,
-  PAGE_BYTES_MAX,
-  PAGE_SIZE_MAX,
-  readPage,
-  type Listed,
-} from "../core/action/page.js";
+import { cutPage, isEntityPosition, readPage, type Listed } from "../core/action/page.js";
 import type { EntityChange, EntityStore, ListQuery } from "../core/action/store.js";
 import type { Action, Binding, Package } from "../core/action/types.js";
 import {
@@ -38,6 +31,7 @@ import {
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
+import { everyEntry } from "./entity-list.js";
 import { created, updated } from "./entity-write.js";
 import { providerOf } from "./resolver.js";
 import { packageToWire, revisionOfEtag } from "./wire.js";
@@ -146,7 +140,7 @@ export class PackageService {
   }
 
   async #actionsOf(namespace: string, name: string): Promise<readonly Action[]> {
-    return everything((query) => this.deps.entities.listActions({ ...query, package: name }), namespace);
+    return everyEntry((query) => this.deps.entities.listActions({ ...query, package: name }), namespace);
   }
 
   /** That a binding of `owner` may be bound to it now; whether it still may is seen whenever it is used. */
@@ -174,7 +168,7 @@ export class PackageService {
   /** Somebody else's packages: those that are public, as if there were no others. They are few, so all are read. */
   async #listPublic(query: ListQuery, withTotal: boolean): Promise<[Listed<Package>, number | undefined]> {
     const { after } = query;
-    const all = await everything((page) => this.deps.entities.listPackages(page), query.namespace);
+    const all = await everyEntry((page) => this.deps.entities.listPackages(page), query.namespace);
     const visible = all.filter((one) => mayUse(one, ""));
     const rest = after
       ? visible.filter(
@@ -199,21 +193,6 @@ function changeOf(caller: Identity, one: WirePackage, updateFields: readonly str
     },
     updateFields,
   };
-}
-
-/** Every entry of a list, page by page. */
-async function everything<T extends { readonly updatedWallMs: number; readonly name: string }>(
-  list: (query: ListQuery) => Promise<Listed<T>>,
-  namespace: string,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (;;) {
-    const last = all.at(-1);
-    const after = last && { updatedWallMs: last.updatedWallMs, name: last.name };
-    const { entries, more } = await list({ namespace, limit: PAGE_SIZE_MAX, bytesMax: PAGE_BYTES_MAX, skip: 0, after });
-    all.push(...entries);
-    if (!more) return all;
-  }
 }
 
 function keyValueBytes({ annotations, parameters }: Package): number {
