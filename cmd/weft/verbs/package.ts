@@ -25,7 +25,7 @@ export const bindPackage: Verb = async (cli, [providerText = "", nameText = ""],
     ...(await given(cli, values)),
     binding: provider,
   });
-  const bound = await orMeant(cli, provider.namespace, provider.name, cli.call(Service.createPackage, { package: made }));
+  const bound = await cli.call(Service.createPackage, { package: made });
   if (cli.screen.json) cli.screen.printJson(packageJson(bound));
   else cli.screen.say(`bound ${bindingText(bound)} as ${bound.name}`);
 };

@@ -241,6 +241,15 @@ export function activationStoreSuite(
       });
     });
 
+    it("tells what was invoked through a binding from the same by its own name, in one batch", async () => {
+      const path = "guest/tools/echo";
+      const both = [undefined, "guest/mine", undefined, "guest/other"].map((binding) =>
+        anActivation({ name: "echo", path, binding }),
+      );
+      await store.record(both.map(sync));
+      for (const one of both) expect(await store.get("guest", one.id)).toEqual(one);
+    });
+
     describe("a list", () => {
       it("has the latest start first and equal starts by id, later ids first, over days", async () => {
         const ids = [3, 1, 2].map((i) => `${String(i).repeat(12)}${"0".repeat(20)}` as ActivationId);
