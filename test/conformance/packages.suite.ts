@@ -1,4 +1,4 @@
-/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment -- bodies of answers are what is being looked at: a wrong member fails the test */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-return -- bodies of answers are what is being looked at: a wrong member fails the test */
 
 // Packages, bindings and who may do what with them, as OpenWhisk's contract has it, over REST and natively. Numbers such
 // as "#90" are lines of the list of behaviours that OpenWhisk's own tests assert.
