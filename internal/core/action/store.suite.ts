@@ -491,7 +491,7 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         const updated = await store.updatePackage(aBinding({ binding: elsewhere }), 1, []);
         expect(updated.binding).toEqual(elsewhere);
         expect(await store.getPackage("guest", "mine")).toEqual(updated);
-        expect(await store.listPackages(page())).toEqual([updated]);
+        expect((await store.listPackages(page())).entries).toEqual([updated]);
         expect(await store.deletePackage("guest", "mine", undefined, false)).toEqual(updated);
       });
 
