@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
 
 import { seededRandom } from "../../base/random.js";
-import type { Action, KeyValue, Package } from "../action/types.js";
+import type { Revision } from "../action/store.js";
+import type { Action, Binding, KeyValue, Package } from "../action/types.js";
 import {
   changedPackage,
   initParametersChanged,
   newPackage,
   revisionsOfPackage,
+  revisionThrough,
   type PackageChange,
 } from "./package.js";
 
@@ -108,6 +110,29 @@ describe("an update of a package", () => {
 
   it("of a field that is none is refused", () => {
     expect(() => changedPackage(old, input({ updateFields: ["name"] }))).toThrow("update_fields[0]");
+  });
+});
+
+describe("a revision through a binding", () => {
+  const own = { revisionId: "own", initParameters: [kv("S", 1, true)] } as unknown as Revision;
+  const through = { ...own, initParameters: [kv("S", 2, true)] };
+  const mine = { namespace: "guest", name: "mine" };
+
+  it("is the action's own when the same is handed over at init", () => {
+    expect(revisionThrough(own, { ...own, initParameters: [...own.initParameters] }, mine)).toBe(own);
+  });
+
+  it("is the same for the same binding, and another for whatever else differs", () => {
+    const id = (from: Revision, to: Revision, by: Binding): string => revisionThrough(from, to, by).revisionId;
+    expect(id(own, through, mine)).toBe(id({ ...own }, { ...through }, { ...mine }));
+    const ids = [
+      id(own, through, mine),
+      id(own, through, { ...mine, name: "other" }),
+      id(own, through, { ...mine, namespace: "other" }),
+      id(own, { ...own, initParameters: [kv("S", 3, true)] }, mine),
+      id({ ...own, revisionId: "next" }, through, mine),
+    ];
+    expect(new Set(ids).size).toBe(5);
   });
 });
 
