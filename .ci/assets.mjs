@@ -7,6 +7,7 @@ import { rolldown } from "rolldown";
 for (const path of ["internal/gen/weft.binpb", "runtimes/manifest.json", "runtimes/python/server.py"]) {
   cpSync(path, `dist/${path}`);
 }
+cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
 
 // What is imported when it is needed stays a file of its own.
 const runtime = await rolldown({

@@ -624,6 +624,45 @@ describe("weft namespace, key and package", () => {
     expect((await weft("key delete u2")).stderr).toBe("revoked key u2\n");
   });
 
+  const aPackage = {
+    namespace: "guest",
+    version: "0.0.1",
+    publish: false,
+    parameters: [],
+    annotations: [],
+    actions: [],
+    feeds: [],
+  };
+
+  it("package bind names the package as it is written, and what is handed to its actions", async () => {
+    const binding = { namespace: "whisk.system", name: "utils" };
+    answers["createPackage"] = () => ({ ...aPackage, name: "mine", binding });
+    const { stderr } = await weft("package bind /whisk.system/utils mine --param separator ,");
+    expect(stderr).toBe("bound /whisk.system/utils as mine\n");
+    expect(asked[0]?.request).toMatchObject({
+      package: { namespace: "_", name: "mine", binding, parameters: [{ key: "separator", valueJson: '","' }] },
+    });
+    await weft("package bind tools mine");
+    expect(asked[1]?.request).toMatchObject({ package: { binding: { namespace: "_", name: "tools" } } });
+    expect((await weft("package bind tools")).code).toBe(1);
+  });
+
+  it("package get and list show what a binding is bound to, and feeds", async () => {
+    const bound = { ...aPackage, name: "mine", binding: { namespace: "whisk.system", name: "utils" } };
+    answers["getPackage"] = () => ({ ...bound, actions: ["echo", "alarm"], feeds: ["alarm"] });
+    answers["listPackages"] = () => ({ packages: [bound, { ...aPackage, name: "own" }], nextPageToken: "" });
+    const shown = (await weft("package get mine")).stdout;
+    expect(shown).toContain("bound to  /whisk.system/utils");
+    expect(shown).toContain("feeds     alarm");
+    expect(JSON.parse((await weft("package get mine --json")).stdout)).toMatchObject({
+      binding: { namespace: "whisk.system", name: "utils" },
+      feeds: ["alarm"],
+    });
+    const listed = (await weft("package list /whisk.system")).stdout;
+    expect(listed).toContain("/guest/mine\tno\t/whisk.system/utils");
+    expect(asked.at(-1)?.request).toMatchObject({ namespace: "whisk.system" });
+  });
+
   it("package update names the switch, so that no can be told from not said", async () => {
     answers["updatePackage"] = () => ({ name: "p", version: "0.0.2", parameters: [], annotations: [], actions: [] });
     await weft("package update p --shared no");

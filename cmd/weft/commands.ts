@@ -279,8 +279,19 @@ export const nouns: readonly NounSpec[] = [
         load: async () => (await import("./verbs/package.js")).createPackage,
       }),
       verb({
+        name: "bind",
+        help: "use a package under a name and with default arguments of your own",
+        args: [
+          { name: "PROVIDER", help: "the package: NAME, or /NAMESPACE/NAME of one that is shared" },
+          { name: "NAME", help: "name of the binding" },
+        ],
+        options: [defaultParam, defaultParamFile, annotation],
+        example: "weft package bind /whisk.system/utils mine --param separator ,",
+        load: async () => (await import("./verbs/package.js")).bindPackage,
+      }),
+      verb({
         name: "update",
-        help: "change a package",
+        help: "change a package or binding",
         args: [name("package")],
         options: [
           defaultParam,
@@ -298,7 +309,8 @@ export const nouns: readonly NounSpec[] = [
       }),
       verb({
         name: "list",
-        help: "list packages, latest change first",
+        help: "list packages and bindings, latest change first; of another namespace what it shares",
+        args: [maybe("NAMESPACE", "/NAMESPACE, for the packages that another one shares")],
         options: list,
         load: async () => (await import("./verbs/package.js")).listPackages,
       }),

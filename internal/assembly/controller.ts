@@ -4,7 +4,7 @@ import type { Activation } from "../core/activation/types.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
 import type { RoleContext } from "./context.js";
-import { readManifest, readVersion } from "./files.js";
+import { readCatalogue, readManifest, readVersion } from "./files.js";
 import type { ControllerSettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
@@ -36,6 +36,7 @@ export async function startController(
     | "postgresConnections"
     | "bootstrapKey"
     | "bootstrapNamespace"
+    | "catalogue"
     | "retentionDays"
   >,
   hooks: ControllerHooks = {},
@@ -65,6 +66,7 @@ export async function startController(
     describeInvoker: (address) =>
       wiring.grpc.unary(address, InvokerServiceService.describe, {}, { deadlineMs: DESCRIBE_INVOKER_MS }),
     manifest: readManifest(),
+    catalogue: settings.catalogue ? readCatalogue() : [],
     clock,
     random,
     log,

@@ -1,6 +1,6 @@
 // Settings of the roles. One place, so that a setting that several commands share is said once.
 
-import { choice, durationMs, integer, list, optional, secret, text, type ConfigOf } from "../base/config.js";
+import { boolean, choice, durationMs, integer, list, optional, secret, text, type ConfigOf } from "../base/config.js";
 
 /** What every role but none of the tools needs. */
 export const clusterSettings = {
@@ -34,6 +34,7 @@ export const controllerSettings = {
   postgresConnections: integer("most connections to Postgres", { default: 10, min: 2, max: 200 }),
   bootstrapKey: optional(secret("uuid:key of an operator, ensured at start; the key is 64 letters and digits")),
   bootstrapNamespace: text("namespace of that key, ensured at start", "guest"),
+  catalogue: boolean("install the packages that come with Weft, or bring them up to date, at start", true),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 

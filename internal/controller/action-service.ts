@@ -5,6 +5,7 @@ import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange 
 import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { Draft, EntityChange, EntityStore } from "../core/action/store.js";
 import type { Action as StoredAction, Package } from "../core/action/types.js";
+import { mayUse, packageIsBinding } from "../core/package/package.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { meantNamespace, ownNamespace, type Identity } from "../core/tenancy/identity.js";
 import { checkDefinition, type Definition } from "../core/sequence/definition.js";
@@ -25,7 +26,7 @@ import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
 import { created, updated } from "./entity-write.js";
-import type { Resolver } from "./resolver.js";
+import { providerOf, type Resolver } from "./resolver.js";
 import { actionInput, actionToWire, revisionOfEtag } from "./wire.js";
 
 export interface ActionServiceDeps {
@@ -60,13 +61,15 @@ export class ActionService {
     const caller = callerOf(ctx);
     const namespace = meantNamespace(caller, "namespace", request.namespace);
     const name = parseActionName("name", request.name);
-    if (namespace !== caller.namespace) await this.#visiblePackage(caller, namespace, name.package);
-    const action = await this.deps.entities.getAction(namespace, formatActionName(name));
+    const { provider, binding } = await this.#readable(caller, namespace, name.package);
+    const own = provider ? { package: provider.name, name: name.name } : name;
+    const action = await this.deps.entities.getAction(provider?.namespace ?? namespace, formatActionName(own));
     return actionToWire(
       action,
       request.withCode && !action.exec.components
         ? await this.deps.entities.getCode(action.exec.codeDigest)
         : undefined,
+      binding,
     );
   }
 
@@ -77,21 +80,20 @@ export class ActionService {
     const inPackage = request.package === "" ? undefined : violations.try(() => checkName("package", request.package));
     const page = readPage(request, ["actions", namespace, request.package], isEntityPosition, violations);
     violations.check();
-    if (namespace !== caller.namespace || inPackage !== undefined) {
-      await this.#visiblePackage(caller, namespace, inPackage);
-    }
+    const { provider, binding } = await this.#readable(caller, namespace, inPackage);
+    const where = provider ?? { namespace, name: inPackage };
     const { entities } = this.deps;
     const [{ entries, more }, totalSize] = await Promise.all([
       entities.listActions({
-        namespace,
-        package: inPackage,
+        namespace: where.namespace,
+        package: where.name,
         ...page.query,
       }),
-      request.withTotal ? entities.countActions(namespace, inPackage) : undefined,
+      request.withTotal ? entities.countActions(where.namespace, where.name) : undefined,
     ]);
     const last = entries.at(-1);
     return {
-      actions: entries.map((action) => actionToWire(action)),
+      actions: entries.map((action) => actionToWire(action, undefined, binding)),
       nextPageToken: more && last ? page.next({ updatedWallMs: last.updatedWallMs, name: last.name }) : "",
       totalSize,
     };
@@ -103,6 +105,7 @@ export class ActionService {
     const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
     const name = formatActionName(parseActionName("name", action.name));
     const change = actionInput(action, namespace, request);
+    await this.#notThroughBinding(namespace, name);
     const { entities, manifest, random } = this.deps;
     const written = await updated({
       expected: revisionOfEtag(action.etag),
@@ -121,6 +124,7 @@ export class ActionService {
   async delete(ctx: CallContext, request: DeleteActionRequest): Promise<DeleteActionResponse> {
     const namespace = ownNamespace(callerOf(ctx), "namespace", request.namespace);
     const name = formatActionName(parseActionName("name", request.name));
+    await this.#notThroughBinding(namespace, name);
     await this.deps.entities.deleteAction(namespace, name, revisionOfEtag(request.etag));
     this.deps.changed({ namespace, name, keyUuid: "" });
     return {};
@@ -162,12 +166,41 @@ export class ActionService {
     return packageName === undefined ? undefined : this.deps.entities.getPackage(namespace, packageName);
   }
 
-  /** What is in somebody else's package is there for those who may use it. @throws notFound */
-  async #visiblePackage(caller: Identity, namespace: string, name: string | undefined): Promise<void> {
+  /** What a name in a binding stands for is changed where it is. @throws failedPrecondition PACKAGE_IS_BINDING */
+  async #notThroughBinding(namespace: string, name: string): Promise<void> {
+    const { package: packageName } = parseActionName("name", name);
+    if (packageName === undefined) return;
+    try {
+      const found = await this.deps.entities.getPackage(namespace, packageName);
+      if (found.binding) throw packageIsBinding(found);
+    } catch (thrown) {
+      // The write itself says better what is missing.
+      const { kind, reason } = toWeftError(thrown);
+      if (kind !== "notFound" && reason !== "WRONG_COLLECTION") throw thrown;
+    }
+  }
+
+  /**
+   * The package in which to look for what is named, when a package is named; and the binding, when it was named by one.
+   * What is in somebody else's package is there for those who may use it.
+   * @throws notFound; as providerOf
+   */
+  async #readable(
+    caller: Identity,
+    namespace: string,
+    name: string | undefined,
+  ): Promise<{ readonly provider: Package | undefined; readonly binding: Package | undefined }> {
     const mine = namespace === caller.namespace;
     const found = name === undefined ? undefined : await this.deps.entities.getPackage(namespace, name);
-    if (mine || found?.publish) return;
-    throw new WeftError("notFound", "PACKAGE_NOT_FOUND", `there is no package ${namespace}/${name ?? ""} for this key`);
+    if (!mine && !(found && mayUse(found, caller.namespace))) {
+      throw new WeftError(
+        "notFound",
+        "PACKAGE_NOT_FOUND",
+        `there is no package ${namespace}/${name ?? ""} for this key`,
+      );
+    }
+    if (!found?.binding) return { provider: found, binding: undefined };
+    return { provider: await providerOf(this.deps.entities, found), binding: found };
   }
 }
 

@@ -21,6 +21,7 @@ import type { DoneResult } from "../core/dispatch/call.js";
 import type { QueuedRequest, QueueStore } from "../core/queue/store.js";
 import { recordOfRun } from "../core/sequence/record.js";
 import { beginSequence, endedInSequence, foundInSequence } from "../core/sequence/run.js";
+import { qualifiedKey } from "../core/tenancy/name.js";
 import {
   failure,
   noteOf,
@@ -89,7 +90,7 @@ export class Composites implements CompositeRunner {
     const { action, composite } = resolved;
     const note = noteOf(request.run);
     const inherited = note?.kind === "inherited" ? note : NOTHING_INHERITED;
-    const about = { version: action.version, limits: action.limits };
+    const about = { path: qualifiedKey(action), version: action.version, limits: action.limits };
     const wallMs = this.deps.clock.wallMs();
     const step =
       composite === "sequence"

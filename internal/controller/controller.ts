@@ -12,6 +12,7 @@ import type { ActivationStore, RecordedActivation } from "../core/activation/sto
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
 import type { QueueStore } from "../core/queue/store.js";
+import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
@@ -28,6 +29,7 @@ import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
+import { installCatalogue } from "./catalogue.js";
 import { CodeService } from "./code-service.js";
 import { Composites } from "./composites.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
@@ -81,6 +83,8 @@ export interface ControllerDeps {
   /** Asks an invoker what it has (InvokerService.Describe). @throws unavailable, deadlineExceeded: soon */
   readonly describeInvoker: (address: string) => Promise<DescribeInvokerResponse>;
   readonly manifest: RuntimeManifest;
+  /** Packages to install at start; none by default. */
+  readonly catalogue?: readonly CataloguePackage[];
   readonly clock: Clock;
   /** Unpredictable: keys are made from it. */
   readonly random: Random;
@@ -218,6 +222,7 @@ export class Controller {
   /** Resolves when it can serve. @throws when the store cannot be used, or the bootstrap key is none */
   async start(): Promise<void> {
     await this.#bootstrap();
+    await this.#installCatalogue();
     await this.deps.activations.maintain(this.#settings.retentionDays);
     this.#stopMaintaining = every(this.deps.clock, MAINTAIN_EVERY_MS, () => {
       this.#maintaining = this.#maintain();
@@ -309,6 +314,13 @@ export class Controller {
       if (toWeftError(thrown).kind !== "notFound") throw thrown;
     }
     await tenancy.addKey(key);
+  }
+
+  async #installCatalogue(): Promise<void> {
+    const { catalogue = [] } = this.deps;
+    if (catalogue.length === 0) return;
+    const changed = (change: EntityChange): void => this.#changes.changedHere(change);
+    await installCatalogue({ ...this.deps, limits: this.#settings.namespaceLimits, changed }, catalogue);
   }
 
   async #maintain(): Promise<void> {

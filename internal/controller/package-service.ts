@@ -1,25 +1,21 @@
-import { invalidField, WeftError } from "../base/errors.js";
+import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
-import { keyValuesJson } from "../core/action/key-values.js";
-import {
-  cutPage,
-  isEntityPosition,
-  PAGE_BYTES_MAX,
-  PAGE_SIZE_MAX,
-  readPage,
-  type Listed,
-} from "../core/action/page.js";
+import { isTruthy, keyValuesJson } from "../core/action/key-values.js";
+import { cutPage, isEntityPosition, readPage, type Listed } from "../core/action/page.js";
 import type { EntityChange, EntityStore, ListQuery } from "../core/action/store.js";
-import type { Action, Package } from "../core/action/types.js";
+import type { Action, Binding, Package } from "../core/action/types.js";
 import {
   changedPackage,
   initParametersChanged,
+  mayUse,
   newPackage,
+  parametersThrough,
+  providerNotReadable,
   revisionsOfPackage,
   type PackageChange,
 } from "../core/package/package.js";
-import { meantNamespace, ownNamespace } from "../core/tenancy/identity.js";
+import { meantNamespace, ownNamespace, type Identity } from "../core/tenancy/identity.js";
 import { checkName } from "../core/tenancy/name.js";
 import {
   PackageServiceService,
@@ -35,7 +31,9 @@ import {
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
+import { everyEntry } from "./entity-list.js";
 import { created, updated } from "./entity-write.js";
+import { providerOf } from "./resolver.js";
 import { packageToWire, revisionOfEtag } from "./wire.js";
 
 export interface PackageServiceDeps {
@@ -60,8 +58,8 @@ export class PackageService {
 
   async create(ctx: CallContext, request: CreatePackageRequest): Promise<WirePackage> {
     if (!request.package) throw invalidField("package", "is required");
-    const namespace = ownNamespace(callerOf(ctx), "namespace", request.package.namespace);
-    return packageToWire(await this.#create({ ...request.package, namespace, updateFields: [] }));
+    const caller = callerOf(ctx);
+    return packageToWire(await this.#create(changeOf(caller, request.package, [])));
   }
 
   async get(ctx: CallContext, request: GetPackageRequest): Promise<WirePackage> {
@@ -69,9 +67,16 @@ export class PackageService {
     const namespace = meantNamespace(caller, "namespace", request.namespace);
     const name = checkName("name", request.name);
     const one = await this.deps.entities.getPackage(namespace, name);
-    if (namespace !== caller.namespace && !one.publish) throw noPackage(namespace, name);
-    const actions = await this.#actionsOf(namespace, name);
-    return packageToWire(one, actions.map((action) => action.name.slice(name.length + 1)).sort());
+    if (!mayUse(one, caller.namespace)) throw noPackage(namespace, name);
+    if (one.binding && request.asStored) return packageToWire(one);
+    const provider = one.binding ? await providerOf(this.deps.entities, one) : one;
+    const actions = await this.#actionsOf(provider.namespace, provider.name);
+    const names = (list: readonly Action[]): string[] =>
+      list.map((action) => action.name.slice(provider.name.length + 1)).sort();
+    return packageToWire(one.binding ? { ...one, parameters: parametersThrough(one, provider) } : one, {
+      actions: names(actions),
+      feeds: names(actions.filter((action) => isTruthy(action.annotations, "feed", false))),
+    });
   }
 
   async list(ctx: CallContext, request: ListPackagesRequest): Promise<ListPackagesResponse> {
@@ -99,15 +104,16 @@ export class PackageService {
 
   async update(ctx: CallContext, request: UpdatePackageRequest): Promise<WirePackage> {
     if (!request.package) throw invalidField("package", "is required");
-    const namespace = ownNamespace(callerOf(ctx), "namespace", request.package.namespace);
-    const name = checkName("name", request.package.name);
-    const change: PackageChange = { ...request.package, namespace, updateFields: request.updateFields };
+    const change = changeOf(callerOf(ctx), request.package, request.updateFields);
+    const { namespace } = change;
+    const name = checkName("name", change.name);
     const { entities, random } = this.deps;
     const written = await updated({
       expected: revisionOfEtag(request.package.etag),
       read: () => entities.getPackage(namespace, name),
       write: async (old, revision) => {
         const draft = changedPackage(old, change);
+        if (draft.binding && change.binding) await this.#checkProvider(namespace, draft.binding);
         const actions = initParametersChanged(old, draft) ? await this.#actionsOf(namespace, name) : [];
         return entities.updatePackage(draft, revision, revisionsOfPackage(draft, actions, random));
       },
@@ -126,20 +132,44 @@ export class PackageService {
   }
 
   async #create(input: PackageChange): Promise<Package> {
-    const one = await created(() => this.deps.entities.createPackage(newPackage(input)));
+    const draft = newPackage(input);
+    if (draft.binding) await this.#checkProvider(draft.namespace, draft.binding);
+    const one = await created(() => this.deps.entities.createPackage(draft));
     this.deps.changed({ namespace: one.namespace, name: one.name, keyUuid: "" });
     return one;
   }
 
   async #actionsOf(namespace: string, name: string): Promise<readonly Action[]> {
-    return everything((query) => this.deps.entities.listActions({ ...query, package: name }), namespace);
+    return everyEntry((query) => this.deps.entities.listActions({ ...query, package: name }), namespace);
+  }
+
+  /** That a binding of `owner` may be bound to it now; whether it still may is seen whenever it is used. */
+  async #checkProvider(owner: string, binding: Binding): Promise<void> {
+    const mine = binding.namespace === owner;
+    let provider: Package;
+    try {
+      provider = await this.deps.entities.getPackage(binding.namespace, binding.name);
+    } catch (thrown) {
+      const { kind, reason } = toWeftError(thrown);
+      if (kind !== "notFound" && reason !== "WRONG_COLLECTION") throw thrown;
+      if (!mine) throw providerNotReadable(binding);
+      if (kind === "notFound") throw invalidField("binding", "references a package that does not exist");
+      throw new WeftError(
+        "failedPrecondition",
+        "BOUND_TO_NO_PACKAGE",
+        `${binding.namespace}/${binding.name} is not a package and cannot be bound to`,
+        { cause: thrown },
+      );
+    }
+    if (!mayUse(provider, owner)) throw providerNotReadable(binding);
+    if (provider.binding) throw invalidField("binding", "cannot bind to another package binding");
   }
 
   /** Somebody else's packages: those that are public, as if there were no others. They are few, so all are read. */
   async #listPublic(query: ListQuery, withTotal: boolean): Promise<[Listed<Package>, number | undefined]> {
     const { after } = query;
-    const all = await everything((page) => this.deps.entities.listPackages(page), query.namespace);
-    const visible = all.filter((one) => one.publish);
+    const all = await everyEntry((page) => this.deps.entities.listPackages(page), query.namespace);
+    const visible = all.filter((one) => mayUse(one, ""));
     const rest = after
       ? visible.filter(
           (one) =>
@@ -152,19 +182,17 @@ export class PackageService {
   }
 }
 
-/** Every entry of a list, page by page. */
-async function everything<T extends { readonly updatedWallMs: number; readonly name: string }>(
-  list: (query: ListQuery) => Promise<Listed<T>>,
-  namespace: string,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (;;) {
-    const last = all.at(-1);
-    const after = last && { updatedWallMs: last.updatedWallMs, name: last.name };
-    const { entries, more } = await list({ namespace, limit: PAGE_SIZE_MAX, bytesMax: PAGE_BYTES_MAX, skip: 0, after });
-    all.push(...entries);
-    if (!more) return all;
-  }
+function changeOf(caller: Identity, one: WirePackage, updateFields: readonly string[]): PackageChange {
+  const { binding } = one;
+  return {
+    ...one,
+    namespace: ownNamespace(caller, "namespace", one.namespace),
+    binding: binding && {
+      namespace: meantNamespace(caller, "binding.namespace", binding.namespace),
+      name: binding.name,
+    },
+    updateFields,
+  };
 }
 
 function keyValueBytes({ annotations, parameters }: Package): number {

@@ -344,6 +344,7 @@ export class QueueDispatcher {
         transactionId: request.transactionId,
         apiKey: resolved.providesApiKey ? request.apiKey : "",
         cause: request.cause ?? "",
+        binding: resolved.binding ? `${resolved.binding.namespace}/${resolved.binding.name}` : "",
       },
       traceparent: span.traceparent === "" ? request.traceparent : span.traceparent,
       acceptedMonoMs: entry.acceptedMonoMs,

@@ -55,7 +55,7 @@ export class ResolveService {
   async resolve(_ctx: CallContext, request: ResolveActionRequest): Promise<ResolvedAction> {
     const { namespace, name, callerNamespace } = request;
     const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
-    const { action } = resolved;
+    const { action, binding } = resolved;
     return {
       ask: askToWire(resolved.ask),
       shard: resolved.shard,
@@ -71,6 +71,7 @@ export class ResolveService {
       revision: action.revision,
       webOwner: undefined,
       composite: resolved.composite !== undefined,
+      binding: binding ? `${binding.namespace}/${binding.name}` : "",
     };
   }
 

@@ -9,6 +9,7 @@ import { MetricsRegistry } from "../base/metrics.js";
 import { seededRandom } from "../base/random.js";
 import type { ChangeListener, EntityChange } from "../core/action/store.js";
 import type { Action, KeyValue, Package } from "../core/action/types.js";
+import type { Revision } from "../core/action/store.js";
 import { Changes } from "./changes.js";
 import { controllerMetrics } from "./metrics.js";
 import { Resolver } from "./resolver.js";
@@ -19,6 +20,8 @@ const metrics = () => controllerMetrics(new MetricsRegistry("controller"));
 
 function world() {
   let loads = 0;
+  let races = 0;
+  const kept: { readonly revision: Revision; readonly basedOn: string; readonly binding: Package }[] = [];
   const packages: Record<string, Partial<Package>> = {
     "guest/utils": { publish: true, parameters: [kv("a", 1), kv("b", 1), kv("S", 1, true)] },
     "guest/hidden": { publish: false, parameters: [] },
@@ -49,12 +52,16 @@ function world() {
       getPackage: async (namespace, name) => {
         const found = packages[`${namespace}/${name}`];
         if (!found) throw new WeftError("notFound", "ENTITY_NOT_FOUND", "no");
-        return found as Package;
+        return { namespace, name, ...found } as Package;
+      },
+      keepRevision: async (revision, basedOn, binding) => {
+        if (races-- > 0) throw new WeftError("conflict", "STALE_REVISION", "changed");
+        kept.push({ revision, basedOn, binding });
       },
     },
     metrics(),
   );
-  return { resolver, loads: () => loads };
+  return { resolver, loads: () => loads, packages, kept, race: (times: number) => (races = times) };
 }
 
 describe("resolving an action", () => {
@@ -147,6 +154,114 @@ describe("resolving an action", () => {
     await resolver.resolve("guest", "gone", "guest").catch(() => undefined);
     await resolver.resolve("guest", "gone", "guest").catch(() => undefined);
     expect(loads()).toBe(2);
+  });
+});
+
+describe("resolving through a binding", () => {
+  const bound = (to: string, more: Partial<Package> = {}): Partial<Package> => {
+    const [namespace = "", name = ""] = to.split("/");
+    return { publish: false, parameters: [], binding: { namespace, name }, ...more };
+  };
+
+  it("gives the package's action, with the package's parameters under the binding's under the action's", async () => {
+    const { resolver, packages, kept } = world();
+    packages["me/mine"] = bound("guest/utils", { parameters: [kv("a", "binding"), kv("b", "binding"), kv("c", 3)] });
+    const found = await resolver.resolve("me", "mine/echo", "me");
+    expect(found).toMatchObject({
+      ask: { key: "guest/utils/echo" },
+      action: { namespace: "guest", name: "utils/echo" },
+      binding: { namespace: "me", name: "mine" },
+    });
+    expect(found.defaults.map(({ key, valueJson }) => [key, Buffer.from(valueJson).toString()])).toEqual([
+      ["a", "2"],
+      ["b", '"binding"'],
+      ["c", "3"],
+    ]);
+    expect(found.ask.revisionId).toBe(found.action.revisionId);
+    expect(kept).toEqual([]);
+  });
+
+  it("that changes what is handed over at init gives a revision of its own, the same for whoever asks", async () => {
+    const { resolver, packages, kept, race } = world();
+    packages["me/mine"] = bound("guest/utils", { parameters: [kv("S", "binding", true)] });
+    packages["me/other"] = bound("guest/utils", { parameters: [kv("S", "binding", true)] });
+    race(2);
+    const found = await resolver.resolve("me", "mine/echo", "me");
+    expect(found.ask.revisionId).toMatch(/^[0-9a-f]{32}$/);
+    expect(kept).toMatchObject([
+      {
+        revision: { revisionId: found.ask.revisionId, initParameters: [kv("S", "binding", true)] },
+        basedOn: found.action.revisionId,
+        binding: { name: "mine" },
+      },
+    ]);
+    expect((await resolver.resolve("me", "other/echo", "me")).ask.revisionId).not.toBe(found.ask.revisionId);
+    race(9);
+    resolver.forget(undefined);
+    await expect(resolver.resolve("me", "mine/echo", "me")).rejects.toMatchObject({ kind: "conflict" });
+  });
+
+  it.each<[string, string, string, Partial<Package>, object]>([
+    ["to what another keeps to himself", "me", "me", bound("guest/hidden"), { reason: "PROVIDER_NOT_READABLE" }],
+    ["to what another does not have", "me", "me", bound("guest/none"), { reason: "PROVIDER_NOT_READABLE" }],
+    ["to another's binding", "me", "me", bound("guest/bound"), { reason: "PROVIDER_NOT_READABLE" }],
+    ["to what is gone", "guest", "guest", bound("guest/none"), { kind: "notFound" }],
+    ["to what became a binding", "guest", "guest", bound("guest/bound"), { reason: "CIRCULAR_BINDING" }],
+    ["to itself", "guest", "guest", bound("guest/mine"), { reason: "CIRCULAR_BINDING" }],
+    ["of somebody else", "guest", "me", bound("guest/utils"), { reason: "ACTION_NOT_FOUND" }],
+    [
+      "of somebody else, shared",
+      "guest",
+      "me",
+      bound("guest/utils", { publish: true }),
+      { reason: "ACTION_NOT_FOUND" },
+    ],
+    ["of somebody else, to nothing", "guest", "me", bound("guest/none"), { kind: "notFound" }],
+    ["of somebody else, to itself", "guest", "me", bound("guest/mine"), { reason: "ACTION_NOT_FOUND" }],
+  ])("%s is refused", async (_name, namespace, caller, binding, error) => {
+    const { resolver, packages } = world();
+    packages["guest/bound"] = bound("guest/utils");
+    packages[`${namespace}/mine`] = binding;
+    await expect(resolver.resolve(namespace, "mine/echo", caller)).rejects.toMatchObject(error);
+  });
+
+  it.each<[string, EntityChange | undefined]>([
+    ["the binding", change({ namespace: "me", name: "mine" })],
+    ["its package", change({ name: "utils" })],
+    ["the action", change({ name: "utils/echo" })],
+    ["the package's namespace", change({})],
+    ["its own namespace", change({ namespace: "me" })],
+    ["anything", undefined],
+  ])("is done again after a change of %s", async (_name, what) => {
+    const { resolver, loads, packages } = world();
+    packages["me/mine"] = bound("guest/utils");
+    const ask = () => resolver.resolve("me", "mine/echo", "me");
+    await ask();
+    await ask();
+    const before = loads();
+    resolver.forget(change({ name: "util" }));
+    resolver.forget(change({ namespace: "me", name: "mi" }));
+    await ask();
+    expect(loads()).toBe(before);
+    resolver.forget(what);
+    await ask();
+    expect(loads()).toBeGreaterThan(before);
+  });
+
+  it("does not remember what was read before its package changed", async () => {
+    const { resolver, packages } = world();
+    packages["me/mine"] = bound("guest/utils");
+    const utils = packages["guest/utils"];
+    Object.defineProperty(packages, "guest/utils", {
+      get: () => {
+        queueMicrotask(() => resolver.forget(change({ name: "utils" })));
+        return utils;
+      },
+      configurable: true,
+    });
+    const { action } = await resolver.resolve("me", "mine/echo", "me");
+    Object.defineProperty(packages, "guest/utils", { value: utils });
+    expect((await resolver.resolve("me", "mine/echo", "me")).action).not.toBe(action);
   });
 });
 

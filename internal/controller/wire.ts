@@ -99,7 +99,8 @@ export function actionInput(
 
 const NO_BYTES = new Uint8Array();
 
-export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireAction {
+/** @param binding through which it was named */
+export function actionToWire(action: Action, code: Uint8Array = NO_BYTES, binding?: Package): WireAction {
   const { exec } = action;
   return {
     namespace: action.namespace,
@@ -120,10 +121,15 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES): WireA
     publish: action.publish,
     updateTime: timestamp(action.updatedWallMs),
     etag: etagOf(action.revision),
+    binding: binding ? `${binding.namespace}/${binding.name}` : "",
   };
 }
 
-export function packageToWire(one: Package, actions: readonly string[] = []): WirePackage {
+/** @param contents its actions by name, and those of them that are feeds */
+export function packageToWire(
+  one: Package,
+  contents: { readonly actions: readonly string[]; readonly feeds: readonly string[] } = { actions: [], feeds: [] },
+): WirePackage {
   return {
     namespace: one.namespace,
     name: one.name,
@@ -133,7 +139,9 @@ export function packageToWire(one: Package, actions: readonly string[] = []): Wi
     annotations: one.annotations.map(keyValueToWire),
     updateTime: timestamp(one.updatedWallMs),
     etag: etagOf(one.revision),
-    actions: [...actions],
+    actions: [...contents.actions],
+    feeds: [...contents.feeds],
+    binding: one.binding && { ...one.binding },
   };
 }
 
@@ -230,6 +238,7 @@ export function activationToWire(activation: Activation): WireActivation {
       kind: "",
       limits: undefined,
       cause: "",
+      binding: "",
       start: Start.UNSPECIFIED,
     };
   }
@@ -246,6 +255,7 @@ export function activationToWire(activation: Activation): WireActivation {
     kind: activation.kind,
     limits: { ...activation.limits },
     cause: activation.cause ?? "",
+    binding: activation.binding ?? "",
     start: activation.startKind ? START_TO_WIRE[activation.startKind] : Start.UNSPECIFIED,
   };
 }

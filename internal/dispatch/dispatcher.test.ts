@@ -288,7 +288,7 @@ async function world() {
       },
       shard: 3,
       paramsJson: Buffer.from("{}"),
-      caller: { namespace: "ns", subject: "s", transactionId: "t", apiKey: "", cause: "" },
+      caller: { namespace: "ns", subject: "s", transactionId: "t", apiKey: "", cause: "", binding: "" },
       traceparent: "",
       acceptedMonoMs: clock.monoMs(),
       expiresMonoMs: Infinity,

@@ -19,6 +19,7 @@ export function recordOfWire(record: ActivationRecord): ActionActivation {
     subject: record.subject,
     name: record.path.slice(record.path.lastIndexOf("/") + 1),
     path: record.path,
+    binding: record.binding === "" ? undefined : record.binding,
     version: record.version,
     kind: record.kind,
     startWallMs: record.startWallMs,
@@ -70,6 +71,7 @@ export function recordToWire(activation: ActionActivation): ActivationRecord {
     async: false,
     startKind: startKindToWire(activation.startKind),
     invokerId: activation.invokerId,
+    binding: activation.binding ?? "",
     composite: composite && { ...composite, conductorRuns: composite.conductorRuns },
   };
 }

@@ -2,6 +2,8 @@
 //
 //   A1. What was asked before a change was told is not kept: the answer may be older than the change.
 //   A2. Nothing is kept of a name that does not exist for longer than UNKNOWN_MS, and not over a change of that name.
+//   A3. What was found through a binding goes with a change of the binding, of the package it is bound to, and of the
+//       action. That a binding's package may not be read is not kept: it can be given back at any moment.
 
 import type { Clock } from "../base/clock.js";
 import { toWeftError, type WeftError } from "../base/errors.js";
@@ -28,6 +30,8 @@ export interface Target {
   readonly name: string;
   /** "namespace/[package/]name". */
   readonly path: string;
+  /** "namespace/name" of the binding through which it was named, or "". */
+  readonly binding: string;
   readonly version: string;
   readonly defaults: readonly DefaultParam[];
   readonly final: boolean;
@@ -64,6 +68,8 @@ export interface ActionCacheDeps {
 
 export class ActionCache {
   readonly #known = new Map<string, OfNamespace>();
+  /** What was found through bindings, by the namespace of the package: where it is kept, and of which action it is (A3). */
+  readonly #through = new Map<string, Map<string, Through>>();
   #size = 0;
   #asked = new Map<string, Promise<Target>>();
   #changes = 0;
@@ -105,11 +111,16 @@ export class ActionCache {
     if (keyUuid !== "") return;
     this.#changes += 1;
     this.#asked = new Map();
+    for (const { asked, key, path } of [...(this.#through.get(namespace)?.values() ?? [])]) {
+      if (name !== "" && !startsWith(path, `${namespace}/${name}`)) continue;
+      const known = this.#known.get(asked);
+      if (known?.has(key)) this.#delete(asked, known, key);
+    }
     const known = this.#known.get(namespace);
     if (!known) return;
     for (const key of known.keys()) {
       const action = key.slice(key.indexOf("\n") + 1);
-      if (name === "" || action === name || action.startsWith(`${name}/`)) this.#delete(namespace, known, key);
+      if (name === "" || startsWith(action, name)) this.#delete(namespace, known, key);
     }
   }
 
@@ -122,6 +133,7 @@ export class ActionCache {
     this.#changes += 1;
     this.#asked = new Map();
     this.#known.clear();
+    this.#through.clear();
     this.#size = 0;
   }
 
@@ -138,7 +150,7 @@ export class ActionCache {
       return target;
     } catch (thrown) {
       const error = toWeftError(thrown);
-      if (asOf === this.#changes && (error.kind === "notFound" || error.kind === "permissionDenied")) {
+      if (asOf === this.#changes && error.kind === "notFound") {
         this.#keep(namespace, key, { error, untilMonoMs: this.deps.clock.monoMs() + UNKNOWN_MS }); // A2
       }
       throw error;
@@ -150,7 +162,15 @@ export class ActionCache {
     if (!known) this.#known.set(namespace, (known = new Map<string, Target | Refusal>()));
     if (!known.has(key)) this.#size += 1;
     known.set(key, what);
+    if ("binding" in what && what.binding !== "") this.#keepThrough(namespace, key, what.path);
     if (this.#size > CACHED_MAX) this.#makeRoom();
+  }
+
+  #keepThrough(asked: string, key: string, path: string): void {
+    const provider = path.slice(0, path.indexOf("/"));
+    let through = this.#through.get(provider);
+    if (!through) this.#through.set(provider, (through = new Map<string, Through>()));
+    through.set(`${asked}\n${key}`, { asked, key, path });
   }
 
   /** The namespaces that came first go first; asked for again, they come last. */
@@ -164,10 +184,29 @@ export class ActionCache {
   }
 
   #delete(namespace: string, known: OfNamespace, key: string): void {
+    const gone = known.get(key);
+    if (gone && "binding" in gone && gone.binding !== "") {
+      const provider = gone.path.slice(0, gone.path.indexOf("/"));
+      const through = this.#through.get(provider);
+      through?.delete(`${namespace}\n${key}`);
+      if (through?.size === 0) this.#through.delete(provider);
+    }
     known.delete(key);
     this.#size -= 1;
     if (known.size === 0) this.#known.delete(namespace);
   }
+}
+
+/** Where something is kept that was found through a binding. */
+interface Through {
+  readonly asked: string;
+  readonly key: string;
+  readonly path: string;
+}
+
+/** True for a name itself and for what is in the package of that name. */
+function startsWith(action: string, name: string): boolean {
+  return action === name || action.startsWith(`${name}/`);
 }
 
 /** The owner's own calls are by far the most: their key needs no joining of texts. */
@@ -191,6 +230,7 @@ function targetOf(resolved: ResolvedAction): Target {
     shard,
     name: parseActionName("action", name).name,
     path: `${namespace}/${name}`,
+    binding: resolved.binding,
     version,
     // Copies: a view would keep the whole message alive.
     defaults: resolved.defaults.map(({ key, valueJson }) => ({ key, valueJson: Uint8Array.from(valueJson) })),

@@ -120,7 +120,11 @@ export class Api implements NativeApi {
     try {
       const paramsJson = prepare();
       if (!paramsJson) return undefined;
-      const caller = this.#caller({ identity: owner, transactionId, traceparent }, target.provideApiKey);
+      const caller = this.#caller(
+        { identity: owner, transactionId, traceparent },
+        target.provideApiKey,
+        target.binding,
+      );
       // What may not be overridden was checked: the request's own properties are no overriding.
       const open = target.final ? { ...target, final: false } : target;
       if (target.composite) {
@@ -149,7 +153,7 @@ export class Api implements NativeApi {
       checkPayloadSize(paramsJson.length);
       target ??= await invocations.resolve(identity, namespace, action, paramsJson);
       if (!command.blocking || target.composite) {
-        const caller = this.#caller(context, target.provideApiKey);
+        const caller = this.#caller(context, target.provideApiKey, target.binding);
         const { traceparent } = context;
         const submission = { namespace, name: action, target, paramsJson, caller, traceparent };
         // Awaited here: the place is kept for as long as somebody waits.
@@ -164,7 +168,7 @@ export class Api implements NativeApi {
       target,
       throttle,
       paramsJson,
-      this.#caller(context, target.provideApiKey),
+      this.#caller(context, target.provideApiKey, target.binding),
       context.traceparent,
       waitMs,
     );
@@ -190,7 +194,7 @@ export class Api implements NativeApi {
           name: command.trigger,
           paramsJson: command.paramsJson,
           // With the key: which of the actions that the rules name ask for it, the controller sees.
-          caller: this.#caller(context, true),
+          caller: this.#caller(context, true, ""),
           traceparent: span.traceparent,
           headersJson: command.headersJson,
         }),
@@ -233,13 +237,14 @@ export class Api implements NativeApi {
     return answer;
   }
 
-  #caller({ identity, transactionId }: RequestContext, provideApiKey: boolean): Caller {
+  #caller({ identity, transactionId }: RequestContext, provideApiKey: boolean, binding: string): Caller {
     return {
       namespace: identity.namespace,
       subject: identity.subject,
       transactionId: transactionId || this.deps.invocations.newTransactionId(),
       apiKey: provideApiKey ? identity.apiKey : "",
       cause: "",
+      binding,
     };
   }
 }

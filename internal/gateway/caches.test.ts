@@ -56,6 +56,7 @@ describe("the cache of actions", () => {
       revision: 1,
       webOwner: undefined,
       composite: false,
+      binding: "",
     };
   }
 
@@ -139,6 +140,42 @@ describe("the cache of actions", () => {
     expect(c.size).toBe(2);
     c.changed(change);
     expect(c.size).toBe(0);
+  });
+
+  const boundTo = (name: string): ResolvedAction => ({
+    ...resolved("r"),
+    namespace: "provider",
+    name,
+    binding: "ns/mine",
+  });
+
+  it.each<[string, { namespace: string; name: string }, boolean]>([
+    ["the binding", { namespace: "ns", name: "mine" }, true],
+    ["its namespace", { namespace: "ns", name: "" }, true],
+    ["the package it is bound to", { namespace: "provider", name: "utils" }, true],
+    ["that package's namespace", { namespace: "provider", name: "" }, true],
+    ["the action", { namespace: "provider", name: "utils/echo" }, true],
+    ["another action", { namespace: "provider", name: "utils/sort" }, false],
+    ["another package", { namespace: "provider", name: "util" }, false],
+    ["another namespace", { namespace: "else", name: "" }, false],
+  ])("forgets what was named through a binding after a change of %s: %s", async (_name, what, gone) => {
+    const { cache: c, asked } = cache();
+    const asking = c.resolve("ns", "ns", "mine/echo");
+    await asked.answer(boundTo("utils/echo"));
+    expect(await asking).toMatchObject({ path: "provider/utils/echo", binding: "ns/mine" });
+    c.changed({ ...what, keyUuid: "" });
+    expect(c.peek("ns", "ns", "mine/echo") === undefined).toBe(gone);
+    expect(c.size).toBe(gone ? 0 : 1);
+  });
+
+  it("does not keep that a binding's package may not be read", async () => {
+    const { cache: c, asked } = cache();
+    const refused = expect(c.resolve("ns", "ns", "mine/echo")).rejects.toMatchObject({ kind: "permissionDenied" });
+    await asked.answer(new WeftError("permissionDenied", "PROVIDER_NOT_READABLE", "no"));
+    await refused;
+    const again = c.resolve("ns", "ns", "mine/echo");
+    await asked.answer(boundTo("utils/echo"));
+    expect((await again).binding).toBe("ns/mine");
   });
 
   it("is bounded", async () => {

@@ -36,6 +36,7 @@ function recordOf(request: AwaitRequest, more: Partial<ActionActivation>): Actio
     subject: "guest",
     name: "both",
     path: "guest/both",
+    binding: undefined,
     version: "0.0.1",
     kind: "sequence",
     startWallMs: 1_000,

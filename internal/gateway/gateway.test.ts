@@ -165,6 +165,7 @@ describe("Invoke", () => {
       kind: "nodejs:20",
       limits: { timeoutMs: 60_000, memoryMb: 256, logsMb: 10, concurrency: 1 },
       cause: "",
+      binding: "",
       start: Start.COLD,
       traceId: "",
       composition: false,

@@ -83,6 +83,7 @@ export class InvokeStream {
       transactionId: this.options.transactionId,
       apiKey: "",
       cause: "",
+      binding: "",
     };
     this.#callerWithKey = { ...this.#caller, apiKey: identity.apiKey };
     for (const item of this.#early.splice(0)) this.#item(item);
@@ -133,7 +134,8 @@ export class InvokeStream {
   }
 
   #start(item: StreamInvoke, target: Target, throttle: NamespaceThrottle): void {
-    const caller = target.provideApiKey ? this.#callerWithKey : this.#caller;
+    const usual = target.provideApiKey ? this.#callerWithKey : this.#caller;
+    const caller = target.binding === "" || !usual ? usual : { ...usual, binding: target.binding };
     if (!caller) throw new TypeError("an item is started before its caller is known");
     let admitted = false;
     try {

@@ -31,6 +31,7 @@ export function activationToWire(call: SyncCall, done: DoneResult): Activation {
     namespace: caller.namespace,
     name: target.name,
     path: target.path,
+    binding: target.binding,
     version: target.version,
     subject: caller.subject,
     of: Subject.ACTION,
@@ -83,6 +84,7 @@ export function recordedToWire(activation: ActionActivation): Activation {
     cause: activation.cause ?? "",
     start: startToWire(activation.startKind),
     traceId: activation.traceId,
+    binding: activation.binding ?? "",
     composition: activation.composite?.conductorRuns !== undefined,
   };
 }
@@ -98,6 +100,7 @@ export function activationOf(call: SyncCall, done: DoneResult): ActionActivation
     subject: caller.subject,
     name: target.name,
     path: target.path,
+    binding: target.binding === "" ? undefined : target.binding,
     version: target.version,
     kind: ask.kind,
     startWallMs: done.startWallMs,
@@ -136,6 +139,7 @@ export function lostRecord(
     namespace: caller.namespace,
     subject: caller.subject,
     path: target.path,
+    binding: target.binding,
     version: target.version,
     kind: ask.kind,
     startWallMs: Math.max(0, Math.round(lost.endWallMs - lost.ranMs)),

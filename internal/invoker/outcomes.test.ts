@@ -179,6 +179,7 @@ describe("a call", () => {
       logsMb: 2,
       concurrency: 1,
       cause: "",
+      binding: "",
       transactionId: "tid",
       traceId: "",
       async: true,

@@ -156,6 +156,7 @@ export function recordOf(run: Run, end: RunEnd, logs: readonly string[], invoker
     startKind: startKindToWire(run.startKind),
     invokerId,
     composite: undefined,
+    binding: caller.binding,
   };
 }
 

@@ -319,4 +319,4 @@ const REFUSAL_OF: Readonly<Record<SlotDecision, NackName | undefined>> = {
   refuseRevision: "wrongRevision",
 };
 
-const NOBODY: CoreCaller = { namespace: "", subject: "", transactionId: "", apiKey: "", cause: "" };
+const NOBODY: CoreCaller = { namespace: "", subject: "", transactionId: "", apiKey: "", cause: "", binding: "" };

@@ -38,6 +38,7 @@ const COLUMNS = [
   ["end_ms", "int8"],
   ["component_runs", "int4"],
   ["conductor_runs", "int4"],
+  ["bound_name", "text"],
 ] as const;
 
 const names = COLUMNS.map(([name]) => name).join(", ");
@@ -91,7 +92,7 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
     int2Array(action((a) => (a.startKind === undefined ? undefined : START_KINDS.indexOf(a.startKind)))),
     text((a) => a.namespace),
     text((a) => a.path.slice(0, a.path.indexOf("/"))),
-    text((a) => a.path.slice(a.path.indexOf("/") + 1)),
+    text(listedName),
     text((a) => a.subject),
     text((a) => a.version),
     actionText((a) => a.kind),
@@ -102,6 +103,7 @@ export function activationParameters(batch: readonly Activation[]): Buffer[] {
     int8Array(action((a) => a.composite?.endWallMs)),
     int4Array(action((a) => a.composite?.componentRuns)),
     int4Array(action((a) => a.composite?.conductorRuns)),
+    actionText(boundName),
     uuidArray(withLogs.map((a) => a.id)),
     textArray(withLogs.map((a) => JSON.stringify(a.logs))),
   ];
@@ -123,7 +125,7 @@ const COPY_COLUMNS = [
   ],
   ...["transaction_id", "trace_id", "result"],
   ...["namespace", "path_namespace", "name", "subject", "version", "kind", "invoker_id"],
-  ...["timeout_ms", "memory_mb", "logs_mb", "concurrency", "is_trigger"],
+  ...["timeout_ms", "memory_mb", "logs_mb", "concurrency", "is_trigger", "bound_name"],
 ] as const;
 
 /** Copies what `writeActivations` wrote. */
@@ -165,7 +167,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
       rows.beginBlock();
       rows.text(storable(a.namespace));
       rows.text(storable(a.path.slice(0, slash)));
-      rows.text(storable(a.path.slice(slash + 1)));
+      rows.text(storable(listedName(a)));
       rows.text(storable(a.subject));
       rows.text(storable(a.version));
       rows.text(storable(a.kind));
@@ -175,6 +177,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
       rows.int4(a.limits.logsMb);
       rows.int4(a.limits.concurrency);
       rows.bool(false);
+      rows.text(storable(boundName(a)));
       rows.endBlock();
     }
     before = a;
@@ -186,6 +189,7 @@ export function writeActivations(rows: CopyRows, batch: readonly ActionActivatio
 function looksAlike(a: ActionActivation, b: ActionActivation): boolean {
   return (
     a.path === b.path &&
+    a.binding === b.binding &&
     a.namespace === b.namespace &&
     a.subject === b.subject &&
     a.version === b.version &&
@@ -201,12 +205,25 @@ function looksAlike(a: ActionActivation, b: ActionActivation): boolean {
 function blockRoom(a: ActionActivation): number {
   return (
     textRoom(a.namespace) +
-    textRoom(a.path) +
+    2 * textRoom(a.path) +
+    textRoom(a.binding ?? "") +
     textRoom(a.subject) +
     textRoom(a.version) +
     textRoom(a.kind) +
     textRoom(a.invokerId)
   );
+}
+
+/** The action's own "package/name" when it was invoked through a binding, else "". */
+function boundName(a: ActionActivation): string {
+  return a.binding === undefined ? "" : afterSlash(a.path);
+}
+
+const afterSlash = (text: string): string => text.slice(text.indexOf("/") + 1);
+
+/** What a record is listed by: "name" or "package/name", with a binding's name in place of its package's. */
+function listedName(a: Activation): string {
+  return a.of === "action" && a.binding !== undefined ? `${afterSlash(a.binding)}/${a.name}` : afterSlash(a.path);
 }
 
 /** Roughly what a record costs to store and to hold. */
@@ -245,6 +262,8 @@ export interface ActivationRow {
   readonly transaction_id: string;
   readonly trace_id: string;
   readonly invoker_id: string;
+  /** The action's own "package/name" when it was invoked through a binding, else "". */
+  readonly bound_name: string;
   /** Absent when not asked for. */
   readonly result?: string;
   readonly end_ms: number | null;
@@ -259,7 +278,7 @@ export function activationOf(row: ActivationRow): Activation {
     namespace: row.namespace,
     subject: row.subject,
     name: row.name.slice(row.name.lastIndexOf("/") + 1),
-    path: `${row.path_namespace}/${row.name}`,
+    path: `${row.path_namespace}/${row.bound_name || row.name}`,
     version: row.version,
     startWallMs: row.start_ms,
     resultJson: row.result ?? "",
@@ -271,6 +290,7 @@ export function activationOf(row: ActivationRow): Activation {
   return {
     of: "action",
     ...common,
+    binding: row.bound_name === "" ? undefined : `${row.namespace}/${row.name.slice(0, row.name.indexOf("/"))}`,
     kind: row.kind,
     durationMs: row.duration_ms ?? 0,
     initMs: row.init_ms ?? undefined,

@@ -39,6 +39,8 @@ export interface EntityRow {
   readonly revision_id: string | null;
   readonly trigger_key: string | null;
   readonly action_key: string | null;
+  readonly binding_namespace: string | null;
+  readonly binding_name: string | null;
   /** Of rules, from the link. */
   readonly active: boolean | null;
 }
@@ -66,6 +68,8 @@ const WRITTEN = [
   "revision_id",
   "trigger_key",
   "action_key",
+  "binding_namespace",
+  "binding_name",
 ] as const;
 
 export const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
@@ -111,6 +115,7 @@ export function draftValues(
     readonly revisionId?: string;
     readonly trigger?: string;
     readonly action?: string;
+    readonly binding?: Package["binding"];
   },
 ): Value[] {
   return [
@@ -135,6 +140,8 @@ export function draftValues(
     draft.revisionId,
     draft.trigger,
     draft.action,
+    draft.binding?.namespace,
+    draft.binding?.name,
   ];
 }
 
@@ -157,7 +164,11 @@ export function entityOf(row: EntityRow): EntityOf[EntityKind] {
         limits: limitsOf(row),
         revisionId: row.revision_id ?? "",
       };
-    case "package":
+    case "package": {
+      const { binding_namespace: namespace, binding_name: name } = row;
+      const binding = namespace === null || name === null ? undefined : { namespace, name };
+      return { ...stored, parameters: keyValuesOf(row.parameters), binding };
+    }
     case "trigger":
       return { ...stored, parameters: keyValuesOf(row.parameters) };
     case "rule":
@@ -190,7 +201,7 @@ function limitsOf(row: LimitColumns): Action["limits"] {
 }
 
 /** Values are JSON text inside JSON text: every digit stays. */
-function keyValuesText(list: readonly KeyValue[]): string {
+export function keyValuesText(list: readonly KeyValue[]): string {
   return JSON.stringify(list.map(({ key, valueJson, init }) => [key, valueJson, init]));
 }
 
@@ -250,16 +261,31 @@ export const selectRevision = {
 /** From here on it is kept for an hour. */
 export async function retireRevisions(transaction: Queryable, revisionIds: readonly string[]): Promise<void> {
   await transaction.rows(
-    "update revisions set retired_at = now() where revision_id = any($1::text[]) and retired_at is null",
+    `update revisions set retired_at = now()
+     where (revision_id = any($1::text[]) or based_on = any($1::text[])) and retired_at is null`,
     [revisionIds],
   );
+}
+
+/** Those that were made for calls through a binding. */
+export async function retireRevisionsThrough(transaction: Queryable, namespace: string, name: string): Promise<void> {
+  await transaction.rows("update revisions set retired_at = now() where binding_key = $1 and retired_at is null", [
+    `${namespace}/${name}`,
+  ]);
 }
 
 /** Those of all actions of a namespace. */
 export async function retireRevisionsOf(transaction: Queryable, namespace: string): Promise<void> {
   await transaction.rows(
     `update revisions r set retired_at = now() from entities e
-     where e.namespace = $1 and e.kind = 'action' and e.revision_id = r.revision_id and r.retired_at is null`,
+     where e.namespace = $1 and e.kind = 'action' and r.retired_at is null
+       and (e.revision_id = r.revision_id or e.revision_id = r.based_on)`,
+    [namespace],
+  );
+  await transaction.rows(
+    `update revisions r set retired_at = now() from entities e
+     where e.namespace = $1 and e.binding_name is not null and r.retired_at is null
+       and r.binding_key = e.namespace || '/' || e.name`,
     [namespace],
   );
 }

@@ -2,6 +2,7 @@ import { WeftError } from "../base/errors.js";
 import type { Listed } from "../core/action/page.js";
 import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../core/action/store.js";
 import type { Action, Package, Rule, RuleLink, Stored, Trigger } from "../core/action/types.js";
+import { packageIsBinding } from "../core/package/package.js";
 import { announce, watchChanges, type ChangeWatchDeps } from "./changes.js";
 import type { Queryable, Value } from "./database.js";
 import {
@@ -11,9 +12,11 @@ import {
   insertEntity,
   insertRevision,
   joinLinks,
+  keyValuesText,
   packageOf,
   READ,
   retireRevisions,
+  retireRevisionsThrough,
   revisionOf,
   selectFrom,
   selectRevision,
@@ -118,6 +121,30 @@ export class PostgresEntityStore implements EntityStore {
     return revisionOf(row);
   }
 
+  async keepRevision(revision: Revision, basedOn: string, binding: Package): Promise<void> {
+    const { namespace, name } = binding;
+    await this.deps.database.transaction(async (transaction) => {
+      // Both are held as they are: who retires what is kept here comes before, and is seen, or after.
+      const [bound] = await transaction.rows(
+        "select from entities where namespace = $1 and name = $2 and revision = $3 for share",
+        [namespace, name, binding.revision],
+      );
+      const [base] = await transaction.rows(
+        "select from revisions where revision_id = $1 and retired_at is null for share",
+        [basedOn],
+      );
+      if (!bound || !base) {
+        throw new WeftError("conflict", "STALE_REVISION", `${revision.actionKey} or ${namespace}/${name} was changed`);
+      }
+      await transaction.rows(insertDerivedRevision, [
+        revision.revisionId,
+        basedOn,
+        `${namespace}/${name}`,
+        keyValuesText(revision.initParameters),
+      ]);
+    });
+  }
+
   // ---- packages ----
 
   async createPackage(draft: Draft<Package>): Promise<Package> {
@@ -143,6 +170,7 @@ export class PostgresEntityStore implements EntityStore {
       const updated = await update(transaction, "package", draft, expected);
       const names = revisions.map(({ actionKey }) => actionKey.slice(actionKey.indexOf("/") + 1)).sort();
       if (revisions.length > 0) await reviseActions(transaction, draft, revisions);
+      if (draft.binding) await retireRevisionsThrough(transaction, draft.namespace, draft.name);
       await announce(transaction, [draft, ...names.map((name) => ({ namespace: draft.namespace, name }))]);
       return updated;
     });
@@ -163,6 +191,7 @@ export class PostgresEntityStore implements EntityStore {
           { fix: "delete its actions first, or force it" },
         );
       }
+      if (deleted.binding) await retireRevisionsThrough(transaction, namespace, name);
       await retireRevisions(
         transaction,
         actions.map((action) => action.revision_id),
@@ -419,10 +448,12 @@ async function lockPackageOf(
 ): Promise<void> {
   const name = packageOf(action.name);
   if (name === undefined) return;
-  const [row] = await transaction.rows<{ readonly kind: EntityKind }>(
-    "select kind from entities where namespace = $1 and name = $2 for key share",
+  const [row] = await transaction.rows<{ readonly kind: EntityKind; readonly bound: boolean }>(
+    `select kind, binding_name is not null as bound from entities
+     where namespace = $1 and name = $2 for key share`,
     [action.namespace, name],
   );
+  if (row?.bound) throw packageIsBinding({ namespace: action.namespace, name });
   if (row?.kind === "package" || missing === "whatever it is") return;
   if (!row) {
     // A namespace that does not exist is the better complaint.
@@ -496,11 +527,21 @@ async function checkEnds(transaction: Queryable, rule: Draft<Rule>): Promise<voi
     ["action", rule.action, "NO_SUCH_ACTION"],
   ] as const) {
     const { namespace, name } = splitKey(key);
-    const row = await read(transaction, namespace, name);
+    const row =
+      (await read(transaction, namespace, name)) ??
+      (kind === "action" ? await readThroughBinding(transaction, namespace, name) : undefined);
     if (row?.kind !== kind) {
       throw new WeftError("failedPrecondition", reason, `${kind} ${key} of rule ${rule.name} does not exist`);
     }
   }
+}
+
+/** The action that "binding/name" stands for. */
+async function readThroughBinding(from: Queryable, namespace: string, name: string): Promise<EntityRow | undefined> {
+  const packageName = packageOf(name);
+  const binding = packageName === undefined ? undefined : await read(from, namespace, packageName);
+  if (typeof binding?.binding_namespace !== "string" || typeof binding.binding_name !== "string") return undefined;
+  return read(from, binding.binding_namespace, `${binding.binding_name}${name.slice(name.indexOf("/"))}`);
 }
 
 /** Ties a rule to its trigger, and to no other. @throws failedPrecondition NO_SUCH_TRIGGER */
@@ -544,6 +585,15 @@ const selectRules = {
     where l.trigger_namespace = $1 and l.trigger_name = $2
     order by l.rule_namespace, l.rule_name`,
 };
+
+// The same as what it is based on but for the init parameters. When it is there already, it is in use again.
+const insertDerivedRevision = `
+  insert into revisions (revision_id, based_on, binding_key, init_parameters, action_key, version, runtime, main, archive,
+    code_digest, code_size, timeout_ms, memory_mb, logs_mb, concurrency)
+  select $1, revision_id, $3, $4, action_key, version, runtime, main, archive,
+    code_digest, code_size, timeout_ms, memory_mb, logs_mb, concurrency
+  from revisions where revision_id = $2
+  on conflict (revision_id) do update set retired_at = null`;
 
 const upsertLink = `
   insert into rule_links (rule_namespace, rule_name, trigger_namespace, trigger_name, active)

@@ -17,6 +17,7 @@ import { makePartitions } from "./partitions.js";
 import { openStores, type Stores } from "./stores.js";
 
 const DAY_MS = 86_400_000;
+const aBinding = () => aPackage({ namespace: "team", name: "mine", binding: { namespace: "guest", name: "tools" } });
 const deps = { clock: systemClock, random: systemRandom(), log: silentLog };
 const suffix = (wallMs: number): string => new Date(wallMs).toISOString().slice(0, 10).replaceAll("-", "");
 
@@ -158,6 +159,31 @@ describeWith(["postgres"], "a database that Weft has used for a while", () => {
     await stores.entities.createAction(next, Buffer.from("next"), revisionFor(next));
     expect(await count("revisions")).toBe(1);
     expect(await count("code")).toBe(1);
+  });
+
+  it.each<[string, (entities: Stores["entities"]) => Promise<unknown>]>([
+    ["the binding was written", (e) => e.updatePackage(aBinding(), 1, [])],
+    ["the binding was deleted", (e) => e.deletePackage("team", "mine", undefined, false)],
+    ["the binding's namespace was deleted", () => stores.tenancy.deleteNamespace("team")],
+    ["the action was deleted", (e) => e.deleteAction("guest", "tools/a", undefined)],
+    ["the action's package was deleted", (e) => e.deletePackage("guest", "tools", undefined, true)],
+    ["the action's namespace was deleted", () => stores.tenancy.deleteNamespace("guest")],
+  ])("forgets a revision that was made for a binding an hour after %s", async (_name, write) => {
+    const { entities, tenancy } = stores;
+    await tenancy.ensureNamespace(aNamespace({ name: "team" }));
+    await entities.createPackage(aPackage());
+    const action = anAction({ name: "tools/a" });
+    await entities.createAction(action, Buffer.from("1"), revisionFor(action));
+    const binding = await entities.createPackage(aBinding());
+    const derived = { ...revisionFor(action), revisionId: "d".repeat(32) };
+    await entities.keepRevision(derived, action.revisionId, binding);
+    await age("61 minutes");
+    await stores.activations.maintain(7);
+    expect(await entities.getRevision(derived.revisionId)).toEqual(derived);
+    await write(entities);
+    await age("61 minutes");
+    await stores.activations.maintain(7);
+    await expect(entities.getRevision(derived.revisionId)).rejects.toMatchObject({ kind: "notFound" });
   });
 
   it("does not forget code that somebody stores again at that moment", async () => {

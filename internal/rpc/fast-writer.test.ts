@@ -29,7 +29,7 @@ const invoke = (): Invoke => ({
   paramsJson: bytes(),
   caller: pick([
     undefined,
-    { namespace: text(), subject: text(), transactionId: text(), apiKey: text(), cause: text() },
+    { namespace: text(), subject: text(), transactionId: text(), apiKey: text(), cause: text(), binding: text() },
   ]),
   remainingMs: uint32(),
   waitedMs: uint32(),

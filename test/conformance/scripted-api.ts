@@ -308,6 +308,7 @@ export class ScriptedApi implements NativeApi {
         concurrency: action.limits?.concurrency ?? 0,
       },
       cause: undefined,
+      binding: undefined,
       transactionId: context.transactionId,
       traceId: "",
       startKind: "cold",
@@ -321,6 +322,7 @@ export class ScriptedApi implements NativeApi {
       endTime: stamp(startWallMs + activation.durationMs),
       logs: lines,
       cause: "",
+      binding: "",
       start: Start.COLD,
     });
     return activation;
@@ -348,6 +350,7 @@ export class ScriptedApi implements NativeApi {
       kind: "",
       limits: undefined,
       cause: "",
+      binding: "",
       start: Start.UNSPECIFIED,
       traceId: "",
       composition: false,

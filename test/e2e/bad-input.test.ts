@@ -40,7 +40,14 @@ function refusals(mode: "dev" | "up"): void {
     client = new PublicClient(fabric.grpc, fabric.authorization);
     await client.raiseLimits("guest");
     await client.call(PackageServiceService.createPackage, {
-      package: { ...NOTHING, name: "box", parameters: [{ key: "p", valueJson: "1", init: false }], actions: [] },
+      package: {
+        ...NOTHING,
+        name: "box",
+        parameters: [{ key: "p", valueJson: "1", init: false }],
+        actions: [],
+        feeds: [],
+        binding: undefined,
+      },
     });
     await client.createAction("good", "function main(params) { return params }");
     await client.createAction("box/inner", "function main(params) { return params }");

@@ -62,6 +62,7 @@ export class PublicClient {
         publish: false,
         updateTime: undefined,
         etag: "",
+        binding: "",
       },
     });
   }

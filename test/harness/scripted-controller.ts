@@ -212,6 +212,7 @@ export class ScriptedController {
       composite: action.composite ?? false,
       revision: 1,
       webOwner: undefined,
+      binding: "",
     };
   }
 

@@ -536,7 +536,11 @@ describeWith(["postgres"], "a controller", () => {
       expect((await stores.entities.getRevision(after.ask?.revisionId ?? "")).initParameters).toMatchObject([
         { key: "S", valueJson: '"two"' },
       ]);
-      const read = await life.call(PackageServiceService.getPackage, { namespace: "_", name: "p" }, me);
+      const read = await life.call(
+        PackageServiceService.getPackage,
+        { namespace: "_", name: "p", asStored: false },
+        me,
+      );
       expect(read).toMatchObject({ actions: ["a"], version: "0.0.3" });
       const remove = (force: boolean) =>
         life.call(PackageServiceService.deletePackage, { namespace: "_", name: "p", force, etag: "" }, me);

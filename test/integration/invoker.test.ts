@@ -193,7 +193,7 @@ async function call(ask: ActionAsk, params: unknown = {}): Promise<Ended> {
       ask,
       shard: shardOf(ask.key),
       paramsJson: Buffer.from(JSON.stringify(params)),
-      caller: { namespace: "guest", subject: "guest", transactionId: "t", apiKey: "", cause: "" },
+      caller: { namespace: "guest", subject: "guest", transactionId: "t", apiKey: "", cause: "", binding: "" },
       traceparent: "",
       acceptedMonoMs: now,
       expiresMonoMs: now + 20_000,

@@ -211,7 +211,7 @@ export class FabricWorld {
       ask,
       shard: shardOf(ask.key),
       paramsJson: new Uint8Array(),
-      caller: { namespace: "guest", subject: "guest", transactionId: "", apiKey: "", cause: "" },
+      caller: { namespace: "guest", subject: "guest", transactionId: "", apiKey: "", cause: "", binding: "" },
       traceparent: "",
       acceptedMonoMs: now,
       expiresMonoMs: now + budgetMs,

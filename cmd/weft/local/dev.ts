@@ -76,6 +76,7 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
         postgresConnections: POSTGRES_CONNECTIONS,
         bootstrapKey: state.auth,
         bootstrapNamespace: "guest",
+        catalogue: true,
         retentionDays: 7,
       },
       {

@@ -1,4 +1,4 @@
-// Packages: create, change, show, list, remove.
+// Packages and bindings: create, bind, change, show, list, remove.
 
 import { Package, PackageServiceService as Service } from "../../../internal/gen/weft/packages/v1/package.pb.js";
 import type { Cli } from "../cli-context.js";
@@ -18,6 +18,18 @@ export const createPackage: Verb = async (cli, [nameText = ""], values) => {
   done(cli, "created", await cli.call(Service.createPackage, { package: made }));
 };
 
+export const bindPackage: Verb = async (cli, [providerText = "", nameText = ""], values) => {
+  const provider = parseName(providerText, cli.namespace, 1);
+  const made = Package.fromPartial({
+    ...parseName(nameText, cli.namespace, 1),
+    ...(await given(cli, values)),
+    binding: provider,
+  });
+  const bound = await cli.call(Service.createPackage, { package: made });
+  if (cli.screen.json) cli.screen.printJson(packageJson(bound));
+  else cli.screen.say(`bound ${bindingText(bound)} as ${bound.name}`);
+};
+
 export const updatePackage: Verb = async (cli, [nameText = ""], values) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 1);
   const shared = values.text("shared");
@@ -35,28 +47,32 @@ export const updatePackage: Verb = async (cli, [nameText = ""], values) => {
 
 export const getPackage: Verb = async (cli, [nameText = ""]) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 1);
-  const found = await orMeant(cli, namespace, name, cli.call(Service.getPackage, { namespace, name }));
+  const found = await orMeant(cli, namespace, name, cli.call(Service.getPackage, { namespace, name, asStored: false }));
   if (cli.screen.json) cli.screen.printJson(packageJson(found));
   else {
     cli.screen.fields([
       ["package", showName(found.namespace, found.name)],
+      ...(found.binding ? [["bound to", bindingText(found)] as const] : []),
       ["version", found.version],
       ["shared", found.publish ? "yes" : "no"],
       ["parameters", keyValuesText(found.parameters)],
       ["annotations", keyValuesText(found.annotations)],
       ["actions", found.actions.join("\n") || "none"],
+      ...(found.feeds.length > 0 ? [["feeds", found.feeds.join("\n")] as const] : []),
       ["updated", time(found.updateTime)],
     ]);
   }
 };
 
-export const listPackages: Verb = async (cli, _args, values) => {
-  const packages = await listed(cli, values, pageOf(cli, cli.namespace));
+export const listPackages: Verb = async (cli, [of = cli.namespace], values) => {
+  const namespace = of.startsWith("/") ? of.slice(1) : of;
+  const packages = await listed(cli, values, pageOf(cli, namespace));
   if (cli.screen.json) cli.screen.printJson(packages.map(packageJson));
   else {
     cli.screen.table(packages, [
       { title: "PACKAGE", value: (p) => showName(p.namespace, p.name) },
       { title: "SHARED", value: (p) => (p.publish ? "yes" : "no") },
+      { title: "BOUND TO", value: bindingText },
       { title: "VERSION", value: (p) => p.version },
       { title: "UPDATED", value: (p) => time(p.updateTime) },
     ]);
@@ -98,6 +114,11 @@ function done(cli: Cli, what: string, stored: Package): void {
   else cli.screen.say(`${what} package ${stored.name}, version ${stored.version}`);
 }
 
+/** Where a binding leads; "" for a package. */
+function bindingText({ binding }: Package): string {
+  return binding ? showName(binding.namespace, binding.name) : "";
+}
+
 function packageJson(stored: Package): unknown {
   return {
     namespace: stored.namespace,
@@ -107,6 +128,8 @@ function packageJson(stored: Package): unknown {
     parameters: keyValuesJson(stored.parameters),
     annotations: keyValuesJson(stored.annotations),
     actions: stored.actions,
+    feeds: stored.feeds,
+    ...(stored.binding ? { binding: stored.binding } : {}),
     updateTime: iso(stored.updateTime),
     etag: stored.etag,
   };

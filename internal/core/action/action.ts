@@ -144,7 +144,7 @@ export function revisionOf(
 }
 
 /** Default arguments: the package's, overridden by the action's, without those for init. A sequence has none. */
-export function defaultsOf(action: Action, inPackage: Package | undefined): readonly KeyValue[] {
+export function defaultsOf(action: Action, inPackage: Pick<Package, "parameters"> | undefined): readonly KeyValue[] {
   if (action.exec.components) return [];
   return mergeKeyValues(inPackage?.parameters ?? [], action.parameters).filter((entry) => !entry.init);
 }

@@ -45,6 +45,7 @@ export const aPackage = (overrides: Partial<Draft<Package>> = {}): Draft<Package
   ...stored,
   name: "tools",
   parameters: [{ key: "SECRET", valueJson: '"s"', init: true }],
+  binding: undefined,
   ...overrides,
 });
 
@@ -500,6 +501,76 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
           expect(revision.exec).toEqual(action.exec);
           expect(revision.version).toBe(action.version);
         }
+      });
+    });
+
+    describe("a binding", () => {
+      const handed: readonly KeyValue[] = [{ key: "SECRET", valueJson: '"bound"', init: true }];
+      const aBinding = (overrides: Partial<Draft<Package>> = {}): Draft<Package> =>
+        aPackage({ name: "mine", binding: { namespace: "guest", name: "tools" }, parameters: handed, ...overrides });
+
+      it("keeps what it is bound to, whether or not that exists", async () => {
+        expect(await store.createPackage(aBinding())).toMatchObject({ binding: { namespace: "guest", name: "tools" } });
+        const elsewhere = { namespace: "whisk.system", name: "utils" };
+        const updated = await store.updatePackage(aBinding({ binding: elsewhere }), 1, []);
+        expect(updated.binding).toEqual(elsewhere);
+        expect(await store.getPackage("guest", "mine")).toEqual(updated);
+        expect((await store.listPackages(page())).entries).toEqual([updated]);
+        expect(await store.deletePackage("guest", "mine", undefined, false)).toEqual(updated);
+      });
+
+      it("takes no actions", async () => {
+        await store.createPackage(aBinding());
+        await expect(createAction(anAction({ name: "mine/hello" }))).rejects.toMatchObject({
+          kind: "failedPrecondition",
+          reason: "PACKAGE_IS_BINDING",
+        });
+      });
+
+      it("names actions for rules", async () => {
+        await store.createTrigger(aTrigger());
+        await store.createPackage(aPackage());
+        await createAction(anAction({ name: "tools/hello" }));
+        await store.createPackage(aBinding());
+        const rule = aRule({ action: "guest/mine/hello" });
+        expect(await store.createRule(rule)).toMatchObject({ action: "guest/mine/hello", active: true });
+        await expect(store.createRule(aRule({ name: "r2", action: "guest/mine/none" }))).rejects.toMatchObject({
+          reason: "NO_SUCH_ACTION",
+        });
+      });
+
+      describe("with a revision of its own", () => {
+        let binding: Package;
+        let derived: Revision;
+        let based: string;
+
+        beforeEach(async () => {
+          await store.createPackage(aPackage());
+          const action = await createAction(anAction({ name: "tools/hello" }));
+          binding = await store.createPackage(aBinding());
+          based = action.revisionId;
+          derived = revisionFor({ ...action, revisionId: aRevisionId() }, handed);
+          await store.keepRevision(derived, based, binding);
+        });
+
+        it("has it until it is no longer right, and then for as long as calls may refer to it", async () => {
+          expect(await store.getRevision(derived.revisionId)).toEqual(derived);
+          await store.keepRevision(derived, based, binding);
+          await store.deletePackage("guest", "mine", undefined, false);
+          expect(await store.getRevision(derived.revisionId)).toEqual(derived);
+        });
+
+        it.each<[string, () => Promise<unknown>]>([
+          ["the binding was written", () => other.updatePackage(aBinding(), 1, [])],
+          ["the binding was deleted", () => other.deletePackage("guest", "mine", 1, false)],
+          ["the action was written", () => updateAction(other, anAction({ name: "tools/hello" }), 1)],
+          ["the action was deleted", () => other.deleteAction("guest", "tools/hello", 1)],
+        ])("is not given another after %s", async (_name, write) => {
+          await write();
+          const late = { ...derived, revisionId: aRevisionId() };
+          await expect(store.keepRevision(late, based, binding)).rejects.toMatchObject({ kind: "conflict" });
+          await expect(store.getRevision(late.revisionId)).rejects.toMatchObject({ kind: "notFound" });
+        });
       });
     });
 

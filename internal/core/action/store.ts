@@ -25,7 +25,7 @@ export interface Revision {
   readonly version: string;
   readonly exec: Exec;
   readonly limits: ActionLimits;
-  /** Init parameters (package's, overridden by the action's), as environment variables. */
+  /** Init parameters (package's, overridden by the binding's if there is one, then by the action's), as environment variables. */
   readonly initParameters: readonly KeyValue[];
 }
 
@@ -42,7 +42,10 @@ export interface Revision {
  * update*: @throws notFound, conflict. delete*: @throws notFound, conflict; `revision` undefined means whatever it is.
  */
 export interface EntityStore {
-  /** `code` and `revision` undefined: a sequence has neither. */
+  /**
+   * `code` and `revision` undefined: a sequence has neither. Actions are not created in bindings.
+   * @throws failedPrecondition PACKAGE_IS_BINDING
+   */
   createAction(action: Draft<Action>, code: Uint8Array | undefined, revision: Revision | undefined): Promise<Action>;
   getAction(namespace: string, name: string): Promise<Action>;
   /** `package`: only actions of it. */
@@ -60,7 +63,14 @@ export interface EntityStore {
   getCode(digest: string): Promise<Uint8Array>;
   /** @throws notFound */
   getRevision(revisionId: string): Promise<Revision>;
+  /**
+   * Keeps a revision of an action that differs from the action's own in what a binding hands over at init: until the
+   * action gets another revision, or the binding is written. May be repeated.
+   * @throws conflict when either happened already
+   */
+  keepRevision(revision: Revision, basedOn: string, binding: Package): Promise<void>;
 
+  /** Also of a binding. Nothing is checked of what it is bound to, which may go or change at any time. */
   createPackage(draft: Draft<Package>): Promise<Package>;
   getPackage(namespace: string, name: string): Promise<Package>;
   listPackages(query: ListQuery): Promise<Listed<Package>>;
@@ -83,7 +93,10 @@ export interface EntityStore {
   /** Its rules stay and lose their link: they read inactive. */
   deleteTrigger(namespace: string, name: string, expected: number | undefined): Promise<Trigger>;
 
-  /** Links it to its trigger, active. @throws failedPrecondition NO_SUCH_TRIGGER, NO_SUCH_ACTION */
+  /**
+   * Links it to its trigger, active. Its action may be named through a binding.
+   * @throws failedPrecondition NO_SUCH_TRIGGER, NO_SUCH_ACTION
+   */
   createRule(draft: Draft<Rule>): Promise<Rule>;
   getRule(namespace: string, name: string): Promise<Rule>;
   listRules(query: ListQuery): Promise<Listed<Rule>>;

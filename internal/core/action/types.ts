@@ -73,6 +73,14 @@ export interface Action extends Stored {
 
 export interface Package extends Stored {
   readonly parameters: readonly KeyValue[];
+  /** What a binding is bound to; undefined for a package with actions of its own. */
+  readonly binding: Binding | undefined;
+}
+
+/** A package as a binding names it. */
+export interface Binding {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 export interface Trigger extends Stored {

@@ -37,6 +37,7 @@ export function anActivation(overrides: Partial<ActionActivation> = {}): ActionA
     logs: [],
     limits: { timeoutMs: 60_000, memoryMb: 256, logsMb: 10, concurrency: 1 },
     cause: undefined,
+    binding: undefined,
     transactionId: "t1",
     traceId: "",
     startKind: "warm",
@@ -110,6 +111,7 @@ export function activationStoreSuite(
         ["of something that never ran", { startKind: undefined, invokerId: "", outcome: "platformError" }],
         ["of an application's error", { outcome: "applicationError", startKind: "frozen" }],
         ["of a prepared runtime", { startKind: "stem", initMs: 40 }],
+        ["through a binding", { name: "echo", path: "whisk.system/utils/echo", binding: "guest/mine" }],
         ["with names in any allowed letters", { name: "a b@c.d&e-f_", path: "n s/p.k/a b@c.d&e-f_" }],
       ] as const)("is read as it was written, %s", async (_, overrides) => {
         const activation = anActivation(overrides);
@@ -249,6 +251,15 @@ export function activationStoreSuite(
       });
     });
 
+    it("tells what was invoked through a binding from the same by its own name, in one batch", async () => {
+      const path = "guest/tools/echo";
+      const both = [undefined, "guest/mine", undefined, "guest/other"].map((binding) =>
+        anActivation({ name: "echo", path, binding }),
+      );
+      await store.record(both.map(sync));
+      for (const one of both) expect(await store.get("guest", one.id)).toEqual(one);
+    });
+
     describe("a list", () => {
       it("has the latest start first and equal starts by id, later ids first, over days", async () => {
         const ids = [3, 1, 2].map((i) => `${String(i).repeat(12)}${"0".repeat(20)}` as ActivationId);
@@ -316,11 +327,12 @@ export function activationStoreSuite(
       });
 
       it.each([
-        ["everything of a namespace", {}, ["late", "packaged", "elsewhere", "early"]],
+        ["everything of a namespace", {}, ["late", "bound", "packaged", "elsewhere", "early"]],
         ["one action of the default package", { name: "hello" }, ["late", "elsewhere", "early"]],
         ["one action of a package", { name: "tools/hello" }, ["packaged"]],
+        ["one action of a binding", { name: "mine/hello" }, ["bound"]],
         ["a name that nothing has", { name: "tools" }, []],
-        ["what started at or after", { sinceWallMs: todayMs + 10 }, ["late", "packaged", "elsewhere"]],
+        ["what started at or after", { sinceWallMs: todayMs + 10 }, ["late", "bound", "packaged", "elsewhere"]],
         ["what started at or before", { uptoWallMs: todayMs + 10 }, ["elsewhere", "early"]],
         ["what started within", { sinceWallMs: todayMs + 10, uptoWallMs: todayMs + 20, name: "hello" }, ["elsewhere"]],
         ["another namespace", { namespace: "other" }, ["theirs"]],
@@ -332,6 +344,7 @@ export function activationStoreSuite(
           at("early", 0),
           at("elsewhere", 10, { path: "library/hello" }),
           at("packaged", 20, { path: "guest/tools/hello" }),
+          at("bound", 25, { path: "library/tools/hello", binding: "guest/mine" }),
           at("late", 30),
           at("theirs", 40, { namespace: "other" }),
         ]);

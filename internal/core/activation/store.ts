@@ -5,7 +5,10 @@ import type { ActionActivation, Activation } from "./types.js";
 /** Which records, latest start first, ties by id descending. */
 export interface ActivationQuery {
   readonly namespace: string;
-  /** "name" (default package, or trigger) or "package/name"; undefined for all. */
+  /**
+   * "name" (default package, or trigger) or "package/name"; undefined for all. What was invoked through a binding has the
+   * binding's name in place of the package's.
+   */
   readonly name?: string | undefined;
   /** Both inclusive, compared with the start. */
   readonly sinceWallMs?: number | undefined;

@@ -25,6 +25,8 @@ export interface ActionActivation {
   readonly name: string;
   /** "namespace/[package/]name" of the action. */
   readonly path: string;
+  /** "namespace/name" of the binding through which it was invoked. The namespace is the caller's: bindings are not shared. */
+  readonly binding: string | undefined;
   readonly version: string;
   readonly kind: string;
   readonly startWallMs: number;

@@ -20,6 +20,8 @@ const request: QueuedRequest = {
 };
 
 const action = {
+  namespace: "other",
+  name: "utils/echo",
   version: "0.0.2",
   exec: { kind: "nodejs:20" },
   limits: { timeoutMs: 1, memoryMb: 2, logsMb: 3, concurrency: 4 },
@@ -48,11 +50,19 @@ describe("a record of a request that no invoker tells of", () => {
       timedOut: false,
       logs: [],
       cause: undefined,
+      binding: undefined,
       transactionId: "tid",
       traceId: "",
       startKind: undefined,
       invokerId: "i1",
     });
+  });
+
+  it("says through which binding the action was named", () => {
+    const end = { outcome: "platformError", message: "it was lost", wallMs: 0, invokerId: "" } as const;
+    const bound = { ...request, namespace: "guest", name: "mine/echo" };
+    expect(failedRecord(bound, action, end)).toMatchObject({ path: "other/utils/echo", binding: "guest/mine" });
+    expect(failedRecord(bound, undefined, end)).toMatchObject({ path: "guest/mine/echo", binding: undefined });
   });
 
   it("says that the action is unknown when it is gone", () => {

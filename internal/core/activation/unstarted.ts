@@ -5,11 +5,11 @@ import { traceIdOf } from "../../base/trace.js";
 import type { DoneResult } from "../dispatch/call.js";
 import type { Action } from "../action/types.js";
 import type { QueuedRequest } from "../queue/store.js";
-import { parseActionName } from "../tenancy/name.js";
+import { parseActionName, qualifiedKey, type QualifiedName } from "../tenancy/name.js";
 import type { ActionActivation, Outcome } from "./types.js";
 
 /** What was known of the action when its request ended; undefined when it is gone. */
-export type KnownAction = Pick<Action, "version" | "exec" | "limits"> | undefined;
+export type KnownAction = Pick<Action, "namespace" | "name" | "version" | "exec" | "limits"> | undefined;
 
 /** What a record says of an action that is gone, as OpenWhisk does. */
 const UNKNOWN_KIND = "unknown";
@@ -75,6 +75,7 @@ type Described = Pick<
   | "subject"
   | "name"
   | "path"
+  | "binding"
   | "version"
   | "kind"
   | "limits"
@@ -84,13 +85,16 @@ type Described = Pick<
 >;
 
 function described(request: QueuedRequest, action: KnownAction): Described {
+  const path = qualifiedKey(action ?? request);
   return {
     of: "action",
     id: request.id,
     namespace: request.callerNamespace,
     subject: request.subject,
     name: parseActionName("name", request.name).name,
-    path: `${request.namespace}/${request.name}`,
+    path,
+    // Asked for by another name than its own.
+    binding: bindingOf(path, request),
     version: action?.version ?? UNKNOWN_VERSION,
     kind: action?.exec.kind ?? UNKNOWN_KIND,
     limits: action?.limits ?? NO_LIMITS,
@@ -98,4 +102,10 @@ function described(request: QueuedRequest, action: KnownAction): Described {
     transactionId: request.transactionId,
     traceId: traceIdOf(request.traceparent),
   };
+}
+
+/** "namespace/name" of the binding that an action was asked for through: its place is then not what was asked for. */
+export function bindingOf(path: string, asked: QualifiedName): string | undefined {
+  const key = qualifiedKey(asked);
+  return path === key ? undefined : key.slice(0, key.lastIndexOf("/"));
 }

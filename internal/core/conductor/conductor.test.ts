@@ -4,7 +4,11 @@ import type { Outcome } from "../activation/types.js";
 import { NOTHING_INHERITED, type ComponentEnd, type Found, type Step } from "../sequence/step.js";
 import { beginComposition, endedInComposition, foundInComposition, type CompositionRun } from "./run.js";
 
-const ABOUT = { version: "0.0.1", limits: { timeoutMs: 1, memoryMb: 256, logsMb: 10, concurrency: 1 } };
+const ABOUT = {
+  path: "guest/both",
+  version: "0.0.1",
+  limits: { timeoutMs: 1, memoryMb: 256, logsMb: 10, concurrency: 1 },
+};
 
 const runOf = (step: Step): CompositionRun => {
   if (step.run.kind !== "composition") throw new Error("it is no composition");

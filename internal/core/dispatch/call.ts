@@ -23,6 +23,8 @@ export interface Caller {
   readonly apiKey: string;
   /** Id of the enclosing activation, or "". */
   readonly cause: string;
+  /** "namespace/name" of the binding through which the action was named, or "". */
+  readonly binding: string;
 }
 
 /** Where a call went. */

@@ -4,6 +4,7 @@ import { traceIdOf } from "../../base/trace.js";
 import { SEQUENCE_KIND } from "../action/types.js";
 import type { ActionActivation, Outcome } from "../activation/types.js";
 import type { QueuedRequest } from "../queue/store.js";
+import { bindingOf } from "../activation/unstarted.js";
 import { parseActionName } from "../tenancy/name.js";
 import type { Run } from "./step.js";
 
@@ -18,7 +19,8 @@ export function recordOfRun(
     namespace: request.callerNamespace,
     subject: request.subject,
     name: parseActionName("name", request.name).name,
-    path: `${request.namespace}/${request.name}`,
+    path: run.action.path,
+    binding: bindingOf(run.action.path, request),
     version: run.action.version,
     kind: SEQUENCE_KIND,
     startWallMs: run.startWallMs,

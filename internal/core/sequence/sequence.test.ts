@@ -18,7 +18,7 @@ import {
 } from "./step.js";
 
 const LIMITS = { timeoutMs: 1_000, memoryMb: 256, logsMb: 10, concurrency: 1 };
-const ABOUT = { version: "0.0.3", limits: LIMITS };
+const ABOUT = { path: "guest/pkg/both", version: "0.0.3", limits: LIMITS };
 
 const ended = (resultJson: string, more: Partial<ComponentEnd> = {}): ComponentEnd => ({
   outcome: "success",
@@ -158,6 +158,12 @@ describe("a sequence", () => {
       limits: { ...LIMITS, memoryMb: 128 },
       cause,
       composite: { endWallMs: 1_250, componentRuns: 1, conductorRuns: undefined },
+      binding: undefined,
+      // Named through a binding, it is recorded as what it is, with the binding beside it.
+    expect(recordOfRun({ ...request, namespace: "bob", name: "mine/both" }, all, end)).toMatchObject({
+      path: "guest/pkg/both",
+      binding: "bob/mine",
     });
+  });
   });
 });

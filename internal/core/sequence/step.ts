@@ -22,6 +22,8 @@ export const NOTHING_INHERITED: Inherited = { depth: 0, componentRuns: 0, conduc
 
 /** What the record of a run says of its action. */
 export interface RunAction {
+  /** "namespace/[package/]name" of the action itself, whatever binding it was named through. */
+  readonly path: string;
   readonly version: string;
   readonly limits: ActionLimits;
 }

@@ -61,7 +61,7 @@ export async function getAction(call: OpenWhiskCall): Promise<RestResponse> {
   const { parameters } = await call.native(Packages.getPackage, parent, namespace);
   return jsonResponse(
     200,
-    writeAction({ ...action, parameters: mergeKeyValues(parameters, action.parameters) }, withCode),
+    writeAction({ ...action, parameters: mergeKeyValues(parameters, action.parameters) }, withCode, action.binding),
   );
 }
 
@@ -283,11 +283,13 @@ function readLimit(members: ReadonlyMap<string, JsonText>, name: keyof typeof LI
 
 // ---- writing ----
 
-function writeAction(action: Action, withCode: boolean): JsonText {
+/** @param binding "namespace/name" of that through which it was read without its code, or "" */
+function writeAction(action: Action, withCode: boolean, binding = ""): JsonText {
   const exec = action.exec ?? { ...NO_CODE, kind: "", components: [] };
   return (
     `{${writeHead(action)},"exec":${writeExec(exec, withCode)},"parameters":${writeKeyValues(action.parameters)}` +
     `,"annotations":${writeKeyValues(action.annotations)},"limits":${writeLimits(action.limits)}` +
+    (withCode || binding === "" ? "" : `,"binding":${JSON.stringify(binding)}`) +
     `,"updated":${epochMs(action.updateTime)}}`
   );
 }

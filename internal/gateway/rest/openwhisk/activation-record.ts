@@ -20,6 +20,7 @@ export interface RecordView {
   readonly version: string;
   readonly subject: string;
   readonly path: string;
+  readonly binding: string | undefined;
   readonly kind: string;
   readonly startMs: number;
   readonly endMs: number;
@@ -65,6 +66,7 @@ export function viewOfRecord(record: WireActivation): RecordView {
     initMs: record.initMs,
     outcome: OUTCOMES[record.outcome] ?? "success",
     cause: record.cause === "" ? undefined : record.cause,
+    binding: record.binding === "" ? undefined : record.binding,
   };
 }
 
@@ -114,6 +116,7 @@ function writeAnnotations(view: RecordView): JsonText {
   const annotations: [string, JsonText][] = [];
   if (composite) annotations.push(["topmost", String(view.cause === undefined)]);
   annotations.push(["path", JSON.stringify(view.path)], ["kind", JSON.stringify(view.kind)]);
+  if (view.binding !== undefined) annotations.push(["binding", JSON.stringify(view.binding)]);
   if (view.composition) annotations.push(["conductor", "true"]);
   // Of a sequence in which nothing ran there are none.
   if (limits && !(composite && limits.memoryMb === 0)) {

@@ -4,6 +4,7 @@ import { WeftError } from "../../../base/errors.js";
 import { Action, ActionServiceService as Actions, ListActionsRequest } from "../../../gen/weft/action/v1/action.pb.js";
 import {
   CreatePackageRequest,
+  type Binding,
   DeletePackageRequest,
   GetPackageRequest,
   ListPackagesRequest,
@@ -13,7 +14,7 @@ import {
 } from "../../../gen/weft/packages/v1/package.pb.js";
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
-import { epochMs, readBoolean, readVersion, splitName, writeHead } from "./entity.js";
+import { epochMs, readBoolean, readString, readVersion, splitName, writeHead } from "./entity.js";
 import { isTruthy, membersOf, typeOf, type JsonText } from "./json-text.js";
 import { readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
@@ -32,7 +33,7 @@ export async function listPackages(call: OpenWhiskCall): Promise<RestResponse> {
         response.packages.map(
           (entry) =>
             `{${writeHead(entry)},"annotations":${writeKeyValues(entry.annotations)}` +
-            `,"updated":${epochMs(entry.updateTime)},"binding":false}`,
+            `,"updated":${epochMs(entry.updateTime)},"binding":${entry.binding ? writeBinding(entry.binding) : "false"}}`,
         ),
     );
   } catch (thrown) {
@@ -46,6 +47,7 @@ export async function getPackage(call: OpenWhiskCall): Promise<RestResponse> {
   const namespace = call.namespace();
   const name = call.entity();
   const found = await call.native(Packages.getPackage, GetPackageRequest.fromPartial({ namespace, name }), namespace);
+  // Of a binding they are its package's: asked for by its own name, with its own right.
   const contents = found.actions.length === 0 ? [] : await actionsOf(call, namespace, name);
   const feeds = contents.filter(isFeed);
   const actions = contents.filter((action) => !isFeed(action));
@@ -57,7 +59,6 @@ export async function putPackage(call: OpenWhiskCall): Promise<RestResponse> {
   const name = call.entity();
   const overwrite = call.query.boolean("overwrite", false);
   const body = call.entityBody();
-  refuseBinding(body.get("binding"));
   const annotations = readKeyValues(body, "annotations");
   const read = {
     parameters: readKeyValues(body, "parameters"),
@@ -65,6 +66,7 @@ export async function putPackage(call: OpenWhiskCall): Promise<RestResponse> {
     annotations: annotations?.filter(({ key }) => key !== "binding"),
     version: readVersion(body),
     publish: readBoolean(body, "publish"),
+    binding: readBinding(body.get("binding")),
   };
   const given = Object.entries(read).filter(([, value]) => value !== undefined);
   const draft = Package.fromPartial({ namespace, name, ...Object.fromEntries(given) });
@@ -90,7 +92,7 @@ export async function deletePackage(call: OpenWhiskCall): Promise<RestResponse> 
   try {
     const deleted = await removeReturning(
       async () => {
-        const request = GetPackageRequest.fromPartial({ namespace, name });
+        const request = GetPackageRequest.fromPartial({ namespace, name, asStored: true });
         const found = await call.native(Packages.getPackage, request, namespace);
         contained = found.actions.length;
         return found;
@@ -110,11 +112,20 @@ export async function deletePackage(call: OpenWhiskCall): Promise<RestResponse> 
   }
 }
 
-/** Bindings are another piece of work; a package that pretends to be one would mislead its users. */
-function refuseBinding(text: JsonText | undefined): void {
-  if (text === undefined) return;
+/** `{}` is what a package has that is none. @returns undefined when it binds to nothing. @throws Refusal 400 */
+function readBinding(text: JsonText | undefined): Binding | undefined {
+  if (text === undefined) return undefined;
   if (typeOf(text) !== "object") throw malformed("'binding' must be an object");
-  if (membersOf(text).size > 0) throw malformed("package bindings are not supported");
+  const members = membersOf(text);
+  if (members.size === 0) return undefined;
+  const namespace = readString(members, "namespace");
+  const name = readString(members, "name");
+  if (namespace === undefined || name === undefined) throw malformed("'binding' must have a namespace and a name");
+  return { namespace, name };
+}
+
+function writeBinding({ namespace, name }: Binding): JsonText {
+  return `{"namespace":${JSON.stringify(namespace)},"name":${JSON.stringify(name)}}`;
 }
 
 async function actionsOf(call: OpenWhiskCall, namespace: string, name: string): Promise<Action[]> {
@@ -142,7 +153,7 @@ interface Contents {
 /** @param contents only in the answer to GET */
 function writePackage(entry: Package, contents: Contents | undefined): JsonText {
   return (
-    `{${writeHead(entry)},"binding":{},"parameters":${writeKeyValues(entry.parameters)}` +
+    `{${writeHead(entry)},"binding":${entry.binding ? writeBinding(entry.binding) : "{}"},"parameters":${writeKeyValues(entry.parameters)}` +
     `,"annotations":${writeKeyValues(entry.annotations)}` +
     (contents ? `,"actions":${writeMembers(contents.actions)},"feeds":${writeMembers(contents.feeds)}` : "") +
     `,"updated":${epochMs(entry.updateTime)}}`

@@ -55,6 +55,12 @@ const STATUS_OF_KIND = {
   internal: 500,
 } as const satisfies Record<ErrorKind, number>;
 
+/** Where OpenWhisk sees another mistake in it than the kind says. */
+const STATUS_OF_REASON: Readonly<Record<string, number | undefined>> = {
+  PACKAGE_IS_BINDING: 400,
+  CIRCULAR_BINDING: 422,
+};
+
 const CHALLENGE = 'Basic realm="OpenWhisk secure realm",charset=UTF-8';
 
 /** What a platform error is to a client of OpenWhisk. */
@@ -62,6 +68,8 @@ export function refusalOf(error: WeftError): Refusal {
   if (error.kind === "unauthenticated") {
     return new Refusal(401, sentence(error.message), { headers: [["WWW-Authenticate", CHALLENGE]], rejection: true });
   }
+  const status = STATUS_OF_REASON[error.reason];
+  if (status !== undefined) return new Refusal(status, sentence(error.message));
   if (error.reason === FINAL_PARAMETERS) return new Refusal(400, sentence(error.message));
   if (error.reason === TOO_LARGE) return new Refusal(413, sentence(error.message));
   if (error.kind === "internal") return new Refusal(500, "There was an internal server error.");

@@ -1,0 +1,5 @@
+// Greets in its logs.
+function main({ payload = "world" }) {
+  console.log(`hello ${payload}!`);
+  return {};
+}

@@ -1,0 +1,4 @@
+// Answers with the time.
+function main() {
+  return { date: new Date().toISOString() };
+}

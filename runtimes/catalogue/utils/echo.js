@@ -1,0 +1,4 @@
+// Answers with its arguments.
+function main(params) {
+  return params;
+}
