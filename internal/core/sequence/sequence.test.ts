@@ -159,11 +159,11 @@ describe("a sequence", () => {
       cause,
       composite: { endWallMs: 1_250, componentRuns: 1, conductorRuns: undefined },
       binding: undefined,
-      // Named through a binding, it is recorded as what it is, with the binding beside it.
+    });
+    // Named through a binding, it is recorded as what it is, with the binding beside it.
     expect(recordOfRun({ ...request, namespace: "bob", name: "mine/both" }, all, end)).toMatchObject({
       path: "guest/pkg/both",
       binding: "bob/mine",
     });
-  });
   });
 });
