@@ -1,6 +1,4 @@
-import { createHash } from "node:crypto";
-import { tmpdir, userInfo } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { WeftError } from "../base/errors.js";
 import { MemberView } from "../core/coordination/member-view.js";
 import type { SandboxDriver } from "../core/sandbox/driver.js";
@@ -16,13 +14,12 @@ import { workLink } from "../rpc/link-methods.js";
 import { untilReady, type RoleContext } from "./context.js";
 import { readManifest, runtimesDirectory } from "./files.js";
 import type { InvokerSettings } from "./settings.js";
+import { socketDirectory } from "./socket-directory.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 1_000;
 /** Code kept on disk: a few dozen of the largest actions, thousands of usual ones. */
 const CODE_DISK_BYTES_MAX = 2 * 1024 * 1024 * 1024;
-/** A Unix socket's path has room for some hundred bytes: what the driver adds to its directory takes forty. */
-const SOCKET_DIRECTORY_LENGTH_MAX = 60;
 
 /** Resolves when schedulers see it. @returns its internal address */
 export async function startInvoker(
@@ -113,7 +110,7 @@ function driverOf(
     readonly programPath: string;
   },
 ): SandboxDriver {
-  const directory = socketDirectory(settings.stateDir);
+  const directory = socketDirectory(join(settings.stateDir, "sandboxes"));
   switch (settings.driver) {
     case "process":
       return new ProcessDriver({
@@ -137,12 +134,4 @@ function driverOf(
         network: settings.sandboxNetwork,
       });
   }
-}
-
-/** The same in each life of an invoker, and short enough for sockets wherever the state is. */
-function socketDirectory(stateDir: string): string {
-  const within = resolve(stateDir, "sandboxes");
-  if (within.length <= SOCKET_DIRECTORY_LENGTH_MAX) return within;
-  const name = createHash("sha256").update(within).digest("hex").slice(0, 16);
-  return join(tmpdir(), `weft-${userInfo().uid}-${name}`);
 }

@@ -13,7 +13,7 @@ export const clusterSettings = {
 };
 
 const listenAddress = text(
-  "where other roles reach this one; port 0 takes a free one, which etcd tells them",
+  "where other roles reach this one, host:port or unix:/path; port 0 takes a free one, which etcd tells them",
   "127.0.0.1:0",
 );
 

@@ -10,14 +10,15 @@
 import Docker from "dockerode";
 import type { Container, ContainerCreateOptions } from "dockerode";
 import { execFile } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { Agent } from "node:http";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 
 import type { Clock } from "../base/clock.js";
 import { invariant, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
 import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
 import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -123,7 +124,7 @@ export class DockerDriver implements SandboxDriver {
   }
 
   async cleanUp(): Promise<number> {
-    this.#ownDirectory();
+    privateDirectory(this.deps.directory);
     const containers = await this.#ask(
       this.#docker.listContainers({ all: true, filters: { label: [`${INVOKER_LABEL}=${this.deps.invokerId}`] } }),
     );
@@ -161,7 +162,7 @@ export class DockerDriver implements SandboxDriver {
     if (!kind) throw imageMissing(spec.kind, "no image is named for it in runtimes/manifest.json");
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the docker driver is closed");
     if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the start of a sandbox was given up");
-    this.#ownDirectory();
+    privateDirectory(this.deps.directory);
     const mark = `${this.deps.bootId}-${spec.sandbox}`;
     const directory = join(this.deps.directory, mark);
     // Open to the user inside; nobody else reaches through the directory above.
@@ -334,19 +335,6 @@ export class DockerDriver implements SandboxDriver {
       if (kind && (thrown as DockerError).statusCode === 404)
         throw imageMissing(kind.kind, `there is no image ${kind.image}`);
       throw translate(thrown, this.deps.dockerHost);
-    }
-  }
-
-  /** @throws failedPrecondition when somebody else could reach into it */
-  #ownDirectory(): void {
-    const { directory } = this.deps;
-    invariant(isAbsolute(directory), `${directory} is absolute`);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const { mode, uid } = lstatSync(directory);
-    if (uid !== process.getuid?.() || (mode & 0o77) !== 0) {
-      throw new WeftError("failedPrecondition", "DIRECTORY_NOT_PRIVATE", `${directory} is open to other users`, {
-        fix: `chmod 700 ${directory}, or remove it`,
-      });
     }
   }
 }

@@ -7,13 +7,14 @@
 //   P3. Memory and processes are watched, not enforced: a sandbox may be above its limit for one period.
 
 import { execFile, spawn } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 
 import { every, type Clock } from "../base/clock.js";
 import { WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
 import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
 import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -110,7 +111,7 @@ export class ProcessDriver implements SandboxDriver {
   }
 
   async cleanUp(): Promise<number> {
-    this.#ownDirectory();
+    privateDirectory(this.deps.directory);
     const marks = new Set(readdirSync(this.deps.directory).filter((name) => !this.#live.has(name)));
     for (const mark of marks) this.#killRecorded(mark);
     if (marks.size > 0) await this.#sweepMarks(marks);
@@ -133,7 +134,7 @@ export class ProcessDriver implements SandboxDriver {
     const program = found.programs.get(spec.kind);
     if (!kind || program === undefined) throw this.#noSuchKind(spec.kind, found);
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the process driver is closed");
-    this.#ownDirectory();
+    privateDirectory(this.deps.directory);
     const mark = `${this.deps.bootId}-${spec.sandbox}`;
     const directory = join(this.deps.directory, mark);
     const work = join(directory, "work");
@@ -373,19 +374,6 @@ export class ProcessDriver implements SandboxDriver {
     return new WeftError("failedPrecondition", "IMAGE_MISSING", `no program here runs ${kind}; there is ${has}`, {
       fix: `install ${kind.replace(":", " ")} on this machine, or use the docker driver`,
     });
-  }
-
-  /** @throws failedPrecondition when somebody else could reach into it */
-  #ownDirectory(): void {
-    const { directory } = this.deps;
-    if (!isAbsolute(directory)) throw new WeftError("internal", "RELATIVE_DIRECTORY", `${directory} is not absolute`);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const { mode, uid } = lstatSync(directory);
-    if (uid !== process.getuid?.() || (mode & 0o77) !== 0) {
-      throw new WeftError("failedPrecondition", "DIRECTORY_NOT_PRIVATE", `${directory} is open to other users`, {
-        fix: `chmod 700 ${directory}, or remove it`,
-      });
-    }
   }
 }
 

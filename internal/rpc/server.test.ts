@@ -1,6 +1,9 @@
 // Server and client over a real loopback connection.
 
-import { connect } from "node:net";
+import { existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
@@ -435,5 +438,46 @@ describe("a server that is stopped", () => {
     const second = new RpcServer({ log: silentLog, clock: systemClock });
     await expect(second.listen(address)).rejects.toMatchObject({ kind: "unavailable", reason: "CANNOT_LISTEN" });
     await second.close(0);
+  });
+});
+
+describe("a server on a Unix socket", () => {
+  const socketIn = (): string => {
+    const dir = mkdtempSync(join(tmpdir(), "weft-rpc-"));
+    onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+    return join(dir, "role");
+  };
+  const server = (): RpcServer => {
+    const made = new RpcServer({ log: silentLog, clock: systemClock });
+    made.serveService(ResolveServiceService, {
+      authenticate: () => Promise.resolve(Identity.fromPartial({ subject: "ada" })),
+    });
+    onTestFinished(() => made.close(0));
+    return made;
+  };
+
+  it("takes the place of a process that was killed and left its socket", async () => {
+    const path = socketIn();
+    const dead = createServer();
+    await new Promise<void>((resolve) => dead.listen(`${path}.moved`, resolve));
+    renameSync(`${path}.moved`, path); // so that closing does not find it, as a kill would not
+    await new Promise<void>((resolve) => dead.close(() => resolve()));
+    expect(existsSync(path)).toBe(true);
+
+    const address = await server().listen(`unix:${path}`);
+    const identity = await network().unary(
+      address,
+      ResolveServiceService.authenticate,
+      { uuid: "u" },
+      { deadlineMs: 5_000 },
+    );
+    expect(identity.subject).toBe("ada");
+  });
+
+  it("leaves a socket alone that somebody listens on", async () => {
+    const path = socketIn();
+    await server().listen(`unix:${path}`);
+    await expect(server().listen(`unix:${path}`)).rejects.toMatchObject({ reason: "CANNOT_LISTEN" });
+    expect(existsSync(path)).toBe(true);
   });
 });

@@ -13,6 +13,8 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { timingSafeEqual } from "node:crypto";
+import { lstatSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
@@ -129,7 +131,9 @@ export class RpcServer {
   }
 
   /** @returns the address with the port that was bound. @throws unavailable when it cannot be bound */
-  listen(address: string): Promise<string> {
+  async listen(address: string): Promise<string> {
+    const socket = address.startsWith("unix:") ? address.slice("unix:".length) : undefined;
+    if (socket !== undefined) await removeDeadSocket(socket);
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
         if (error) {
@@ -303,4 +307,18 @@ function headersOf(metadata: Metadata): Record<string, string> {
     if (!name.endsWith("-bin")) headers[name] = metadata.get(name).join(", ");
   }
   return headers;
+}
+
+/** A process that was killed leaves its socket behind. One that somebody listens on is left alone: binding tells. */
+async function removeDeadSocket(path: string): Promise<void> {
+  if (!(lstatSync(path, { throwIfNoEntry: false })?.isSocket() ?? false)) return;
+  const answered = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+  if (!answered) rmSync(path, { force: true });
 }
