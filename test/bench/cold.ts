@@ -18,6 +18,7 @@ const MEMORY_MB = 128;
 const WARMUPS = 2;
 /** Pairs per pair of the other rows: one start is a short measurement. */
 const STARTS_PER_PAIR = 3;
+const SETTLE_MS = 300;
 
 export async function coldStarts(context: BenchContext): Promise<RowResult> {
   const client = new PublicClient(context.fabric.grpc, context.fabric.authorization);
@@ -25,9 +26,11 @@ export async function coldStarts(context: BenchContext): Promise<RowResult> {
   try {
     const pairs: Pair[] = [];
     for (let i = 0; i < WARMUPS + context.pairs * STARTS_PER_PAIR; i++) {
+      await settle();
       const reference = await bareStart(docker);
       const name = `bench-cold-${i}`;
       await client.createAction(name, "exports.main = () => ({});\n", { kind: KIND, memoryMb: MEMORY_MB });
+      await settle();
       const from = performance.now();
       await client.invoke(name);
       const measured = performance.now() - from;
@@ -37,6 +40,13 @@ export async function coldStarts(context: BenchContext): Promise<RowResult> {
   } finally {
     client.close();
   }
+}
+
+/** What was removed or created before goes on in the background for a while: neither side starts beside it. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, SETTLE_MS);
+  });
 }
 
 async function bareStart(docker: Docker): Promise<number> {

@@ -534,7 +534,6 @@ const BAD_KINDS: readonly (readonly [what: string, kind: string])[] = [
   ["an unknown version", "nodejs:99"],
   ["an unknown family", "cobol:default"],
   ["a blackbox", "blackbox"],
-  ["a sequence", "sequence"],
   ["ten thousand characters", "k".repeat(10_000)],
   ["a NUL", "nodejs:20\0"],
 ];
