@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom, type Random } from "./random.js";
-import { elementsOf, isTruthy, membersOf, typeOf } from "./json-text.js";
+import { elementsOf, isArray, isObject, isTruthy, membersOf, objectOf, typeOf } from "./json-text.js";
 
 describe("looking into JSON text", () => {
   it("cuts out members as they are written, the last of a repeated key", () => {
@@ -84,3 +84,32 @@ function spaced(json: string, random: Random): string {
     return `${space()}${token}${space()}`;
   });
 }
+
+describe("members of an object", () => {
+  it("are cut out letter by letter", () => {
+    const text =
+      ' { "n" : 12345678901234567890.10 , "s":"a\\"}{,", "o":{"x":[1,"]"]} ,"a":[ {"b":"\\\\"} ],"t":true\n}';
+    expect([...membersOf(text)]).toEqual([
+      ["n", "12345678901234567890.10"],
+      ["s", '"a\\"}{,"'],
+      ["o", '{"x":[1,"]"]}'],
+      ["a", '[ {"b":"\\\\"} ]'],
+      ["t", "true"],
+    ]);
+  });
+
+  it("are none in an empty one, and the last of a repeated key", () => {
+    expect(membersOf(" { } ").size).toBe(0);
+    expect([...membersOf('{"a":1,"\\u0061":2}')]).toEqual([["a", "2"]]);
+  });
+
+  it("make an object again", () => {
+    expect(objectOf(new Map([['q"', "1.0"]]))).toBe('{"q\\"":1.0}');
+    expect(objectOf(new Map())).toBe("{}");
+  });
+});
+
+it("tells objects from arrays and the rest", () => {
+  expect([isObject(' \n{"a":1}'), isObject("[1]"), isObject("1"), isObject("")]).toEqual([true, false, false, false]);
+  expect([isArray(" [1]"), isArray("{}"), isArray('"["')]).toEqual([true, false, false]);
+});

@@ -20,6 +20,11 @@ export function membersOf(text: JsonText): Map<string, JsonText> {
   return members;
 }
 
+/** The text of an object with these members. */
+export function objectOf(members: ReadonlyMap<string, JsonText>): JsonText {
+  return `{${[...members].map(([key, valueJson]) => `${JSON.stringify(key)}:${valueJson}`).join(",")}}`;
+}
+
 /** @param text JSON text of an array */
 export function elementsOf(text: JsonText): JsonText[] {
   const elements: JsonText[] = [];
@@ -69,6 +74,16 @@ export function isTruthy(text: JsonText): boolean {
     case "array":
       return true;
   }
+}
+
+/** True for the text of an object, white space before it or not. */
+export function isObject(text: string): boolean {
+  return text.charCodeAt(skipSpace(text, 0)) === 0x7b;
+}
+
+/** True for the text of an array, white space before it or not. */
+export function isArray(text: string): boolean {
+  return text.charCodeAt(skipSpace(text, 0)) === 0x5b;
 }
 
 function skipSpace(text: string, from: number): number {

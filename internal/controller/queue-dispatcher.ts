@@ -29,7 +29,7 @@ import { decideFate, tooOld } from "../core/queue/fate.js";
 import { requestMachine, type RequestEvent, type RequestState } from "../core/queue/state.js";
 import type { Attempt, QueuedRequest, QueueStore, RecoveredRequest } from "../core/queue/store.js";
 import type { Dispatcher } from "../dispatch/dispatcher.js";
-import { isArray } from "../core/params/members.js";
+import { isArray } from "../base/json-text.js";
 import { noteOf, runOf, type Run } from "../core/sequence/step.js";
 import { doneOfWire } from "../dispatch/wire.js";
 import type { ControllerMetrics } from "./metrics.js";

@@ -2,7 +2,7 @@
 // as sequences are.
 
 import { SEQUENCE_LENGTH_MAX } from "../action/exec.js";
-import { isObject, membersOf, objectOf } from "../params/members.js";
+import { isObject, membersOf, objectOf } from "../../base/json-text.js";
 import {
   DEPTH_MAX,
   failure,

@@ -18,7 +18,7 @@ import { GetPackageRequest, PackageServiceService as Packages } from "../../../g
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
 import { epochMs, readBoolean, readQualifiedName, readString, readVersion, writeHead } from "./entity.js";
-import { membersOf, typeOf, elementsOf, type JsonText } from "./json-text.js";
+import { membersOf, typeOf, elementsOf, type JsonText } from "../../../base/json-text.js";
 import { mergeKeyValues, readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
 import { malformed, Refusal, tooLarge } from "./refusal.js";

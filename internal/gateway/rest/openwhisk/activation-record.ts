@@ -9,7 +9,7 @@ import {
   type AppliedLimits,
 } from "../../../gen/weft/activation/v1/activation.pb.js";
 import { epochMs } from "./entity.js";
-import type { JsonText } from "./json-text.js";
+import type { JsonText } from "../../../base/json-text.js";
 
 /** What both sources say. */
 export interface RecordView {

@@ -7,7 +7,7 @@ import { checkJsonObject } from "../../../core/params/merge.js";
 import type { UnaryMethod } from "../../../rpc/channel.js";
 import type { Identity, NativeApi, RequestContext } from "../../native-api.js";
 import type { RestRequest } from "../message.js";
-import { membersOf, type JsonText } from "./json-text.js";
+import { membersOf, type JsonText } from "../../../base/json-text.js";
 import type { Query } from "./query.js";
 import { malformed, Refusal } from "./refusal.js";
 

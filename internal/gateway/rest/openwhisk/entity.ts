@@ -2,8 +2,8 @@
 
 import type { Timestamp } from "../../../gen/google/protobuf/timestamp.pb.js";
 import { nameProblem } from "../../../core/tenancy/name.js";
-import type { JsonText } from "./json-text.js";
-import { typeOf } from "./json-text.js";
+import type { JsonText } from "../../../base/json-text.js";
+import { typeOf } from "../../../base/json-text.js";
 import { malformed } from "./refusal.js";
 
 export interface EntityHead {

@@ -2,7 +2,7 @@
 
 import type { KeyValue } from "../../../gen/weft/common/v1/common.pb.js";
 import { PARAMETERS_BYTES_MAX } from "../../../core/action/types.js";
-import { elementsOf, membersOf, typeOf, type JsonText } from "./json-text.js";
+import { elementsOf, membersOf, typeOf, type JsonText } from "../../../base/json-text.js";
 import { malformed, tooLarge } from "./refusal.js";
 
 /**

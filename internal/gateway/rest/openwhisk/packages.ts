@@ -15,7 +15,7 @@ import {
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
 import { epochMs, readBoolean, readString, readVersion, splitName, writeHead } from "./entity.js";
-import { isTruthy, membersOf, typeOf, type JsonText } from "./json-text.js";
+import { isTruthy, membersOf, typeOf, type JsonText } from "../../../base/json-text.js";
 import { readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
 import { PAGE_MAX } from "./query.js";

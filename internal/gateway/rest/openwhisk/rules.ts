@@ -15,7 +15,7 @@ import {
 import { jsonResponse, textResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
 import { epochMs, readBoolean, readQualifiedName, readString, readVersion, writeHead, writePath } from "./entity.js";
-import type { JsonText } from "./json-text.js";
+import type { JsonText } from "../../../base/json-text.js";
 import { readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
 import { malformed, Refusal } from "./refusal.js";

@@ -14,7 +14,7 @@ import {
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
 import { epochMs, readBoolean, readVersion, writeHead, writePath } from "./entity.js";
-import { typeOf, type JsonText } from "./json-text.js";
+import { typeOf, type JsonText } from "../../../base/json-text.js";
 import { readKeyValues, writeKeyValues } from "./key-values.js";
 import { listOf } from "./lists.js";
 import { Refusal } from "./refusal.js";
