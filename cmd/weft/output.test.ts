@@ -56,7 +56,8 @@ describe("progress", () => {
   it("is one plain line in a log, and a line that vanishes at a terminal", async () => {
     const [log, terminal] = await Promise.all([waited(testIo()), waited(testIo({ tty: true }))]);
     expect(log).toBe("waiting …\n");
-    expect(terminal).toBe("\r\u001b[Kwaiting … 1 s\r\u001b[K");
+    // A busy machine may be late, never early.
+    expect(terminal).toMatch(/^(\r\u001b\[Kwaiting … [1-9] s)+\r\u001b\[K$/);
   });
 
   it("says nothing of what is quick", async () => {

@@ -87,7 +87,8 @@ export class Screen {
   async progress<T>(what: string, waiting: Promise<T>): Promise<T> {
     const { err } = this.io;
     const started = performance.now();
-    const seconds = (): string => `${Math.floor((performance.now() - started) / 1000)} s`;
+    // Rounded: a timer of a second may fire a moment early, and "0 s" is nothing to say.
+    const seconds = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
     let shows = 0;
     const show = (): void => {
       // A terminal gets one line that counts; a file or a log gets one line.
