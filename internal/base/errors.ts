@@ -2,20 +2,23 @@
 // never an error.
 
 /** What to do about an error. `internal/rpc/status.ts` maps each kind to gRPC and HTTP. */
-export type ErrorKind =
-  | "invalidArgument"
-  | "unauthenticated"
-  | "permissionDenied"
-  | "notFound"
-  | "alreadyExists"
-  | "failedPrecondition"
-  | "conflict"
-  | "throttled"
-  | "noCapacity"
-  | "unavailable"
-  | "deadlineExceeded"
-  | "canceled"
-  | "internal";
+export const ERROR_KINDS = [
+  "invalidArgument",
+  "unauthenticated",
+  "permissionDenied",
+  "notFound",
+  "alreadyExists",
+  "failedPrecondition",
+  "conflict",
+  "throttled",
+  "noCapacity",
+  "unavailable",
+  "deadlineExceeded",
+  "canceled",
+  "internal",
+] as const;
+
+export type ErrorKind = (typeof ERROR_KINDS)[number];
 
 /** One field of a request that was refused. */
 export interface FieldViolation {

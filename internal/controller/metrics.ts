@@ -1,22 +1,8 @@
+import { ERROR_KINDS } from "../base/errors.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 
 /** How an rpc ended: ok, or the kind of its error. */
-export const CALL_RESULTS = [
-  "ok",
-  "invalidArgument",
-  "unauthenticated",
-  "permissionDenied",
-  "notFound",
-  "alreadyExists",
-  "failedPrecondition",
-  "conflict",
-  "throttled",
-  "noCapacity",
-  "unavailable",
-  "deadlineExceeded",
-  "canceled",
-  "internal",
-] as const;
+export const CALL_RESULTS = ["ok", ...ERROR_KINDS] as const;
 
 export type ControllerMetrics = ReturnType<typeof controllerMetrics>;
 

@@ -1,27 +1,12 @@
 // The metrics of a gateway. Series on the path of every activation are looked up once, here.
 
-import type { ErrorKind } from "../base/errors.js";
+import { ERROR_KINDS } from "../base/errors.js";
 import type { Counter, Histogram, MetricsRegistry } from "../base/metrics.js";
 import type { Outcome, StartKind } from "../core/activation/types.js";
 
 const OUTCOMES = ["success", "applicationError", "developerError", "platformError", "refused", "lost"] as const;
 const STARTS = ["warm", "frozen", "stem", "cold", "none"] as const;
-const KINDS = [
-  "ok",
-  "invalidArgument",
-  "unauthenticated",
-  "permissionDenied",
-  "notFound",
-  "alreadyExists",
-  "failedPrecondition",
-  "conflict",
-  "throttled",
-  "noCapacity",
-  "unavailable",
-  "deadlineExceeded",
-  "canceled",
-  "internal",
-] as const satisfies readonly ("ok" | ErrorKind)[];
+const KINDS = ["ok", ...ERROR_KINDS] as const;
 
 export interface GatewayGauges {
   readonly inFlight: () => number;

@@ -21,8 +21,6 @@ const CODES = {
   internal: Code.INTERNAL,
 } as const satisfies Record<ErrorKind, Code>;
 
-export const ERROR_KINDS = Object.keys(CODES) as readonly ErrorKind[];
-
 /** gRPC code of a kind, as a number. */
 export function grpcCodeOf(kind: ErrorKind): number {
   return CODES[kind];

@@ -4,6 +4,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { invalidField, WeftError } from "../../base/errors.js";
+import { TOO_LARGE } from "../../base/violations.js";
 import { PAYLOAD_BYTES_MAX } from "../action/types.js";
 
 /** A default parameter, package's and action's merged. */
@@ -16,8 +17,6 @@ export interface DefaultParam {
 /** Deepest nesting of arguments. Parsers of some runtimes recurse; Python's gives up a little below 1000. */
 export const JSON_DEPTH_MAX = 500;
 
-/** Reason of the error for what is well formed but too large: 413 for faces that speak HTTP. */
-export const TOO_LARGE = "TOO_LARGE";
 /** Reason of the error for arguments that override final parameters. */
 export const FINAL_PARAMETERS = "FINAL_PARAMETERS";
 

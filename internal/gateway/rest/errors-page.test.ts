@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
-import { WeftError } from "../../base/errors.js";
-import { ERROR_KINDS, grpcCodeOf } from "../../rpc/status.js";
+import { ERROR_KINDS, WeftError } from "../../base/errors.js";
+import { grpcCodeOf } from "../../rpc/status.js";
 import { refusalOf } from "./openwhisk/refusal.js";
 import { errorResponse } from "./status-json.js";
 

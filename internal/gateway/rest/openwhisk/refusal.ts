@@ -1,7 +1,8 @@
 // How a request is refused: OpenWhisk's `{error, code}` with the status that its clients expect.
 
 import { WeftError, type ErrorKind } from "../../../base/errors.js";
-import { FINAL_PARAMETERS, TOO_LARGE } from "../../../core/params/merge.js";
+import { TOO_LARGE } from "../../../base/violations.js";
+import { FINAL_PARAMETERS } from "../../../core/params/merge.js";
 
 export interface RefusalOptions {
   readonly headers?: readonly (readonly [string, string])[];
