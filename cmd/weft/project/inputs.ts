@@ -60,10 +60,10 @@ export function inputsOf(
 }
 
 function valueOf(key: string, sources: readonly Entry[], context: InputContext, environment: boolean): JsonText {
-  const given = context.params.get(key);
-  if (given !== undefined) {
+  const fromLine = context.params.get(key);
+  if (fromLine !== undefined) {
     context.used(key);
-    return given;
+    return fromLine;
   }
   let required = false;
   let type: Type = "string";
@@ -71,8 +71,7 @@ function valueOf(key: string, sources: readonly Entry[], context: InputContext, 
     const read = readInput(value, context);
     required ||= read.required;
     ({ type } = read);
-    // A text that only variables without a value make up is none.
-    if (read.valueJson !== undefined && read.valueJson !== '""') return read.valueJson;
+    if (read.valueJson !== undefined) return read.valueJson;
   }
   const variable = environment ? context.variables(key) : undefined;
   if (variable !== undefined) return JSON.stringify(variable);
@@ -99,7 +98,7 @@ function readInput(value: Value, context: InputContext): Read {
     if (value.kind === "scalar" && TYPE_NAMES.has(value.source)) {
       return { type: value.source as Type, required: false, valueJson: undefined };
     }
-    return { type: "string", required: false, valueJson: jsonOf(value, text) };
+    return { type: "string", required: false, valueJson: given(value, text) };
   }
   const field = (name: string): Value | undefined => value.entries.find(({ key }) => key === name)?.value;
   const typeValue = field("type");
@@ -111,9 +110,20 @@ function readInput(value: Value, context: InputContext): Read {
   const requiredValue = field("required");
   const required = requiredValue?.kind === "scalar" ? flagOf(requiredValue) : requiredValue && undefined;
   if (requiredValue && required === undefined) context.problems.add(requiredValue, "must be true or false");
-  const given = [field("value"), field("default")].find((one) => one && !(one.kind === "scalar" && one.value === null));
-  const valueJson = given && typed(given, jsonOf(given, text), type, context);
-  return { type: type ?? "string", required: required ?? false, valueJson };
+  for (const one of [field("value"), field("default")]) {
+    const valueJson = one && given(one, text);
+    if (valueJson === undefined) continue;
+    return { type: type ?? "string", required: required ?? false, valueJson: typed(one, valueJson, type, context) };
+  }
+  return { type: type ?? "string", required: required ?? false, valueJson: undefined };
+}
+
+/** Nothing, and a text that only variables without a value make up, is no value. */
+function given(value: Value, text: (raw: string) => string): JsonText | undefined {
+  if (value.kind !== "scalar") return jsonOf(value, text);
+  if (value.value === null) return undefined;
+  const valueJson = jsonOf(value, text);
+  return valueJson === '""' && value.value !== "" ? undefined : valueJson;
 }
 
 /** A text that came from a variable is what its type says; what is not is a problem. */

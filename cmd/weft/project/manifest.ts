@@ -2,7 +2,7 @@
 // environment is an argument. Everything that is wrong is told at once, each with its file, line, column and field.
 
 import { createHash } from "node:crypto";
-import { basename, join, normalize } from "node:path/posix";
+import { basename, join } from "node:path/posix";
 
 import type { JsonText } from "../../../internal/base/json-text.js";
 import type { KeyValue } from "../../../internal/core/action/types.js";
@@ -307,7 +307,7 @@ class ManifestReader {
       this.problems.add(at, "is on the network, and nothing is fetched: copy it into the project and name its folder");
       return undefined;
     }
-    const folder = join(this.folder, location);
+    const folder = join(this.folder, location).replace(/(?<=.)\/$/, "");
     const inTree = location.startsWith("/") || folder.startsWith("..") ? undefined : this.request.manifestIn(folder);
     if (!inTree) {
       const match = /^\/?([^/.][^/]*)\/([^/]+)$/.exec(location);
@@ -318,24 +318,17 @@ class ManifestReader {
       this.problems.add(at, `${outside}: write /NAMESPACE/PACKAGE, or a folder below the manifest's`);
       return undefined;
     }
-    const known = this.draft.folders.get(normalize(folder));
+    const known = this.draft.folders.get(folder);
     if (!known) {
       if (this.depth >= DEPENDENCY_DEPTH_MAX) {
         this.problems.add(at, `is a dependency of a dependency more than ${DEPENDENCY_DEPTH_MAX} times`);
         return undefined;
       }
-      const reader = new ManifestReader(
-        this.request,
-        inTree,
-        normalize(folder),
-        this.draft,
-        this.problems,
-        this.depth + 1,
-      );
+      const reader = new ManifestReader(this.request, inTree, folder, this.draft, this.problems, this.depth + 1);
       const name = reader.read();
       if (name !== "") needed.push(name);
     }
-    const packages = this.draft.folders.get(normalize(folder)) ?? [];
+    const packages = this.draft.folders.get(folder) ?? [];
     const [only, another] = packages;
     if (only === undefined || another !== undefined) {
       this.problems.add(at, `must have one package to stand for, and has ${packages.join(", ") || "none"}`);

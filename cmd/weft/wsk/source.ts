@@ -9,8 +9,15 @@ import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import { SEQUENCE_KIND, type ActionLimits, type Binding, type KeyValue } from "../../../internal/core/action/types.js";
 import { zipProblem } from "../../../internal/core/action/zip.js";
 import { WeftError } from "../../../internal/base/errors.js";
-import type { ActionState, PackageState, RuleState, State, TriggerState } from "../project/state.js";
-import { canonical } from "../project/state.js";
+import {
+  canonical,
+  FEED_DIGEST,
+  type ActionState,
+  type PackageState,
+  type RuleState,
+  type State,
+  type TriggerState,
+} from "../project/state.js";
 
 /** Reads JSON text from below /api/v1. */
 export type Read = (path: string) => Promise<JsonText>;
@@ -201,7 +208,8 @@ export function actionState(
 
 export function triggerState(item: Members, move: (name: string) => string): TriggerState {
   const name = textOf(item, "name");
-  const annotations = keyValuesOf(item, "annotations");
+  // What its feed was told is known by who told it: a project that is deployed here tells it anew.
+  const annotations = keyValuesOf(item, "annotations").filter(({ key }) => key !== FEED_DIGEST);
   const feedText = annotations.find(({ key }) => key === "feed")?.valueJson;
   const feed =
     feedText !== undefined && typeOf(feedText) === "string" && isTruthy(feedText)
