@@ -46,7 +46,8 @@ export async function fetchText(asked: RestRequest): Promise<string> {
     if (status >= 200 && status < 300) return checkedJson(answer.text, asked);
     const again = status === 429 || ((asked.method ?? "GET") === "GET" && status === 503);
     if (!again || tries === TRIES_MAX) throw refusalOf(answer, asked);
-    const waitMs = Math.min(RETRY_MS_MAX, (answer.retryAfterS ?? 0) * 1_000 || RETRY_MS * 2 ** (tries - 1));
+    const askedMs = answer.retryAfterS === undefined ? RETRY_MS * 2 ** (tries - 1) : answer.retryAfterS * 1_000;
+    const waitMs = Math.min(RETRY_MS_MAX, askedMs);
     await pause(waitMs, asked.signal);
   }
 }
@@ -83,15 +84,19 @@ function send({ base, path, method = "GET", auth, body, insecure, signal }: Rest
       });
       response.once("error", failed);
       response.once("end", () => {
-        const seconds = Number(response.headers["retry-after"]);
+        const seconds = Number(response.headers["retry-after"] ?? NaN);
         resolve({
           status: response.statusCode ?? 0,
           text: Buffer.concat(chunks).toString("utf8"),
-          retryAfterS: Number.isFinite(seconds) ? seconds : undefined,
+          retryAfterS: seconds >= 0 ? seconds : undefined,
         });
       });
     };
     const failed = (error: NodeJS.ErrnoException): void => {
+      if (signal.aborted) {
+        reject(interrupted());
+        return;
+      }
       const why = error.code ?? error.message;
       const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
       reject(
@@ -150,11 +155,16 @@ function errorOf(text: string): string {
   return text.split("\n")[0]?.slice(0, 200) || "no reason given";
 }
 
+function interrupted(): WeftError {
+  return new WeftError("canceled", "INTERRUPTED", "cancelled");
+}
+
 function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.reject(interrupted());
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);
-      reject(new WeftError("canceled", "INTERRUPTED", "cancelled"));
+      reject(interrupted());
     };
     const timer = setTimeout(() => {
       signal.removeEventListener("abort", stop);

@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { runCli } from "../../cmd/weft/cli.js";
+import { testIo } from "../../cmd/weft/test-io.suite.js";
 import type { Fabric } from "../harness/fabric.js";
 import { http } from "../harness/http.js";
 import { describeWith } from "../harness/services.js";
@@ -87,6 +89,21 @@ function steps(mode: "dev" | "up"): void {
 
   it("shows a plan and does nothing with --preview", async () => {
     expect(changes(await planned("deploy", "--preview"))).toEqual(EVERYTHING.map((one) => `create ${one}`));
+    expect(await fabric.ok("action", "list")).toBe("");
+  });
+
+  it("asks at a terminal, and does nothing unless the answer is yes", async () => {
+    const ask = async (stdin: string): Promise<string> => {
+      const io = testIo({
+        tty: true,
+        stdin,
+        cwd: folder,
+        env: { NO_COLOR: "1", GREET_PLACE: "Paris", WEFT_WSKPROPS: join(fabric.stateDir, "wskprops") },
+      });
+      expect(await runCli(["project", "deploy"], io)).toBe(1);
+      return io.stderr();
+    };
+    for (const answer of ["n\n", "", "never\n"]) expect(await ask(answer)).toMatch(/Apply\? \[y\/N\] nothing was done/);
     expect(await fabric.ok("action", "list")).toBe("");
   });
 
@@ -220,6 +237,20 @@ function steps(mode: "dev" | "up"): void {
     } finally {
       await there.close();
     }
+  });
+
+  it("takes where it is from a file as wsk has it", async () => {
+    const there = await fabric.ok("namespace", "create", "moved-to", "--json");
+    const { auth } = JSON.parse(there) as { readonly auth: string };
+    const env = { NO_COLOR: "1", WEFT_APIHOST: fabric.rest, WEFT_GRPC: fabric.grpc, WEFT_AUTH: auth };
+    const file = join(folder, "props");
+    writeFileSync(file, `APIHOST=${fabric.rest}\nAUTH=${fabric.auth}\n`);
+    const io = testIo({ cwd: folder, env });
+    expect(await runCli(["wsk-import", "--wskprops", "props", "--dry-run"], io)).toBe(0);
+    expect(io.stderr()).toMatch(/Plan to bring guest from .* to moved-to/);
+    const same = testIo({ cwd: folder, env });
+    expect(await runCli(["wsk-import", "--wskprops", "props", "--auth", auth], same)).toBe(1);
+    expect(same.stderr()).toContain("is where it would be brought to");
   });
 
   it("says whose key is wrong, and where nobody answers", async () => {

@@ -7,16 +7,31 @@ import { apiKey, type ApiState } from "./state.js";
 
 /** The state of APIs here, by `apiKey`. @returns undefined when this installation has no API gateway */
 export async function readApis(cli: Cli): Promise<ReadonlyMap<string, ApiState> | undefined> {
-  let answer: unknown;
+  const found = new Map<string, ApiState>();
+  for (let skip = 0; ; skip += PAGE_SIZE) {
+    const page = await readPage(cli, skip);
+    if (!page) return undefined;
+    const known = found.size;
+    for (const { value } of page) {
+      for (const one of value?.apidoc ? operationsOf(value.apidoc) : []) found.set(apiKey(one), one);
+    }
+    // Not every server knows pages: one that does not tells the same again.
+    if (page.length < PAGE_SIZE || found.size === known) return found;
+  }
+}
+
+const PAGE_SIZE = 200;
+
+type Listed = readonly { readonly value?: { readonly apidoc?: ApiDocument } }[];
+
+async function readPage(cli: Cli, skip: number): Promise<Listed | undefined> {
   try {
-    answer = await call(cli, "GET", "getApi", {});
+    const answer = await call(cli, "GET", "getApi", { limit: String(PAGE_SIZE), skip: String(skip) });
+    return (answer as { readonly apis?: Listed }).apis ?? [];
   } catch (thrown) {
     if (thrown instanceof WeftError && thrown.kind === "notFound") return undefined;
     throw thrown;
   }
-  const { apis = [] } = answer as { readonly apis?: readonly { readonly value?: { readonly apidoc?: ApiDocument } }[] };
-  const states = apis.flatMap(({ value }) => (value?.apidoc ? operationsOf(value.apidoc) : []));
-  return new Map(states.map((one) => [apiKey(one), one]));
 }
 
 /** As it is read: a Swagger document. */

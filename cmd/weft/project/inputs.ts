@@ -112,7 +112,7 @@ function readInput(value: Value, context: InputContext): Read {
   if (requiredValue && required === undefined) context.problems.add(requiredValue, "must be true or false");
   for (const one of [field("value"), field("default")]) {
     const valueJson = one && given(one, text);
-    if (valueJson === undefined) continue;
+    if (!one || valueJson === undefined) continue;
     return { type: type ?? "string", required: required ?? false, valueJson: typed(one, valueJson, type, context) };
   }
   return { type: type ?? "string", required: required ?? false, valueJson: undefined };
