@@ -38,6 +38,8 @@ export interface RunRequest {
 export interface RunOwner {
   /** Once, however it ended. */
   ended(run: Run, end: RunEnd): void;
+  /** It ended, and its sandbox has nothing more to print for it. May be told more than once, or before `ended`. */
+  silent(run: Run): void;
   /** Once, instead of `ended`: its code did not begin. */
   notStarted(run: Run, reason: "staleLease" | "expired"): void;
 }

@@ -282,6 +282,11 @@ export class Sandbox implements Pooled {
     }
   }
 
+  /** True while output past the runtime would be taken for this run's. */
+  mayPrint(run: Run): boolean {
+    return this.#rawOwner === run;
+  }
+
   /** The last of its raw output is there. */
   settled(run: Run): void {
     if (this.#rawOwner === run) this.#passRaw(undefined);
@@ -726,6 +731,7 @@ export class Sandbox implements Pooled {
       this.#raw.stderr.flush((text) => before.logs.add("stderr", nanos, text));
     }
     this.#rawOwner = next;
+    if (before && before !== next) before.owner.silent(before);
   }
 
   // ---- its end ----
