@@ -10,6 +10,9 @@ import { RECORDS_TAG } from "../rpc/record-batch.js";
 /** What a record without result and logs takes, roughly. */
 const RECORD_BYTES = 512;
 
+/** What an empty block keeps of the memory that it needed: enough for a full one without logs. */
+const KEPT_BYTES_MAX = 512 * 1024;
+
 const LOGS_DROPPED = "There was an issue while collecting your logs. Data might be missing.";
 
 const ASYNC = 1;
@@ -18,7 +21,7 @@ const LOGS = 4;
 const DROPPED = 8;
 
 export class RecordBlock {
-  readonly #writer = new FastWriter();
+  readonly #writer = new FastWriter(KEPT_BYTES_MAX);
   /** Where each record ends. */
   readonly #ends: number[] = [];
   readonly #flags: number[] = [];
@@ -29,8 +32,18 @@ export class RecordBlock {
   #live = 0;
   #bytes = 0;
 
-  /** @param sinceMonoMs when its first record came */
-  constructor(readonly sinceMonoMs: number) {}
+  /** When its first record came. */
+  sinceMonoMs = 0;
+
+  /** Makes it as new; a block that is used again and again needs no new memory. */
+  begin(nowMonoMs: number): void {
+    this.sinceMonoMs = nowMonoMs;
+    this.#writer.lend();
+    for (const list of [this.#ends, this.#flags, this.#weights, this.#asyncIds]) list.length = 0;
+    this.#withoutLogs.clear();
+    this.#live = 0;
+    this.#bytes = 0;
+  }
 
   /** Records that were not dropped. */
   get live(): number {
@@ -98,10 +111,10 @@ export class RecordBlock {
     this.#weigh(place, 0);
   }
 
-  /** What is still here, as it stands in a RecordBatch. To be sent before something is added. */
+  /** A copy of what is still here, as it stands in a RecordBatch. */
   encoded(): Buffer {
     const all = this.#writer.peek();
-    if (this.#live === this.places && this.#withoutLogs.size === 0) return all;
+    if (this.#live === this.places && this.#withoutLogs.size === 0) return Buffer.from(all);
     const parts: Buffer[] = [];
     for (let place = 0; place < this.places; place += 1) {
       if (((this.#flags[place] ?? 0) & DROPPED) !== 0) continue;

@@ -68,6 +68,8 @@ export class RecordSpool {
   #gatheredBytes = 0;
   /** Sent on the present link and not acknowledged, in order. */
   #unacked: Batch[] = [];
+  /** Done with, to be used again. */
+  readonly #spare: RecordBlock[] = [];
   #records = 0;
   #bytes = 0;
   /** Where the search for something to drop goes on, per step of R2. */
@@ -79,6 +81,8 @@ export class RecordSpool {
   #sequence = 0;
   #tries = 0;
   #gathering = false;
+  /** More was to be sent than may be unacknowledged. */
+  #behind = false;
   #cancelGather = (): void => {};
   #cancelRetry = (): void => {};
   #retrying = false;
@@ -215,7 +219,8 @@ export class RecordSpool {
   #blockFor(weight: number): RecordBlock {
     const open = this.#open;
     if (open && open.places < BATCH_RECORDS_MAX && open.bytes + weight <= BATCH_BYTES_MAX) return open;
-    const block = new RecordBlock(this.deps.clock.monoMs());
+    const block = this.#spare.pop() ?? new RecordBlock();
+    block.begin(this.deps.clock.monoMs());
     this.#waiting.push(block);
     return (this.#open = block);
   }
@@ -224,7 +229,8 @@ export class RecordSpool {
     this.#cancelGather();
     this.#gathering = false;
     this.#gatheredBytes = 0;
-    while (this.#link && this.#unacked.length < BATCHES_UNACKED_MAX) {
+    this.#behind = this.#unacked.length >= BATCHES_UNACKED_MAX;
+    while (this.#link && !this.#behind) {
       const block = this.#waiting.shift();
       if (!block) return;
       if (block === this.#open) this.#open = undefined;
@@ -234,6 +240,7 @@ export class RecordSpool {
       this.deps.metrics.recordBatch.observe(block.live);
       const invokerId = this.#sequence === 1 ? this.deps.invokerId : "";
       this.#link.send(new EncodedRecordBatch(this.#sequence, invokerId, block.encoded()));
+      this.#behind = this.#unacked.length >= BATCHES_UNACKED_MAX;
     }
   }
 
@@ -245,12 +252,14 @@ export class RecordSpool {
       count += block.live;
       this.#bytes -= block.bytes;
       for (const id of block.asyncIds) this.#async.delete(id);
+      if (this.#spare.length < BATCHES_UNACKED_MAX) this.#spare.push(block);
     }
     if (count === 0) return;
     this.#records -= count;
     this.deps.metrics.records.inc(count);
     this.#backoff.reset();
-    this.#pump();
+    // What is gathering goes on gathering.
+    if (this.#behind) this.#pump();
     if (this.#records === 0) {
       for (const { resolve, cancel } of this.#flushing.splice(0)) {
         cancel();

@@ -51,6 +51,8 @@ export class Run {
   phase: RunPhase = "waiting";
   /** Its number in its sandbox. */
   number = 0;
+  /** Its number among all of its dispatcher's life. */
+  lifeNumber = 0;
   startKind: StartKind = "warm";
   /** When its part began, init included; monotonic. NaN before. */
   startMonoMs = NaN;

@@ -13,6 +13,7 @@
 //       call whose record is not durable yet is never unknown.
 
 import type { Gauge } from "../base/metrics.js";
+import { NumberMap } from "../base/number-map.js";
 import type { DispatcherHello, WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
 import type { Link } from "../rpc/link.js";
 import type { NackName } from "./metrics.js";
@@ -141,7 +142,8 @@ export class WorkDesk implements RunOwner {
       life = {
         dispatcherId,
         bootId,
-        running: new Map(),
+        running: new NumberMap(),
+        begun: 0,
         recent: new RecentCalls(),
         highestLink: -1,
         session: undefined,
@@ -258,7 +260,7 @@ export class WorkDesk implements RunOwner {
 }
 
 function fateIn(life: Life, activationId: string): CallFate | undefined {
-  if (life.running.has(activationId)) return { kind: "running" };
+  if (life.running.values().some((run) => run.request.activationId === activationId)) return { kind: "running" };
   const ended = life.recent.find(activationId);
   return ended && { kind: "ended", done: ended.done };
 }

@@ -8,7 +8,7 @@ import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 const FIRST_BYTES = 1024;
 /** Many small messages share a buffer: one of their own each would be most of what the garbage collector has to do. */
 const SLAB_BYTES = 16 * 1024;
-/** A buffer that grew beyond this for one message is not kept for the next. */
+/** A buffer that grew beyond this for one message is not kept for the next, unless its owner says otherwise. */
 const SLAB_BYTES_MAX = 64 * 1024;
 
 export class FastWriter {
@@ -18,6 +18,9 @@ export class FastWriter {
   /** Where the next byte goes. */
   #length = 0;
   readonly #forks: number[] = [];
+
+  /** @param keptBytesMax a buffer that grew beyond this is not kept for what is written next */
+  constructor(private readonly keptBytesMax = SLAB_BYTES_MAX) {}
 
   /** What ts-proto's `encode(message, writer)` wants: it only calls the methods below. */
   get asBinaryWriter(): BinaryWriter {
@@ -33,7 +36,7 @@ export class FastWriter {
     // Handed over instead of copied: a frame is written once and sent once.
     const taken = this.#buffer.subarray(this.#start, this.#length);
     this.#start = this.#length;
-    if (this.#buffer.length > SLAB_BYTES_MAX) this.#forget();
+    if (this.#buffer.length > this.keptBytesMax) this.#forget();
     return taken;
   }
 
@@ -41,7 +44,7 @@ export class FastWriter {
   lend(): Buffer {
     const lent = this.#buffer.subarray(this.#start, this.#length);
     this.#length = this.#start;
-    if (this.#buffer.length > SLAB_BYTES_MAX) this.#forget();
+    if (this.#buffer.length > this.keptBytesMax) this.#forget();
     return lent;
   }
 
