@@ -246,14 +246,14 @@ function imageOf(scope: PackageScope, fields: Fields): string | undefined {
 }
 
 function sourceOf(scope: PackageScope, fields: Fields, at: Place): CodeSource | undefined {
-  const { problems, folder } = scope;
+  const { problems, folder, draft } = scope;
   const code = fields.get("code");
   const path = fields.any("function", "location");
   const include = fields.list("include").flatMap((one): [string, string][] => {
     const parts = one.kind === "list" ? one.items.map((item) => scope.text(item) ?? "") : [scope.text(one) ?? ""];
     const [source = "", target = source] = parts;
     if (source !== "" && parts.length <= 2) return [[source, target]];
-    problems.add(one, "must be [FILE] or [FILE, PLACE IN THE ARCHIVE]");
+    draft.warnings.add(`${one.file}:${one.line}: ignored: write [FILE] or [FILE, PLACE IN THE ARCHIVE]`);
     return [];
   });
   const exclude = fields.list("exclude").map((one) => scope.text(one) ?? "");

@@ -190,6 +190,10 @@ describe("packages, sequences, triggers, rules and APIs", () => {
     expect([[...packages.keys()], [...actions.keys()]]).toEqual([[], ["a"]]);
   });
 
+  it("may be none of a project with a name: then nothing is left of it", () => {
+    expect(read("project: {name: x}").state.packages.size).toBe(0);
+  });
+
   it("take names from the environment", () => {
     const { state } = read("packages: {$P: {actions: {'${A}_1': {function: a.js}}}}", {
       variables: (name) => ({ P: "pack", A: "act" })[name],
@@ -304,7 +308,7 @@ describe("what is wrong", () => {
     ["", "manifest.yaml:1:1 is no manifest"],
     ["packages: [a", "manifest.yaml:1:13"],
     ["packages:\n  p: {}\n  p: {}", "manifest.yaml:3:3"],
-    ["project: {name: x}", "manifest.yaml:1:1 has no packages"],
+    ["project: {version: 1}", "manifest.yaml:1:1 has no packages"],
     ["packages: {p: 5}", "manifest.yaml:1:15 packages.p: must be a map"],
     ["packages: {p: {}}\nprojekt: {}", "manifest.yaml:2:1 projekt: is not known here; did you mean project?"],
     [inPackage("actons: {}"), "manifest.yaml:3:5 packages.p.actons: is not known here; did you mean actions?"],

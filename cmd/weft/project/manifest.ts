@@ -179,7 +179,8 @@ class ManifestReader {
     const packages = [...this.#packages(fields, project)];
     project?.finish();
     fields.finish();
-    if (packages.length === 0) problems.add(root, "has no packages");
+    // Of a project with a name it says that nothing is left of it.
+    if (packages.length === 0 && name === "") problems.add(root, "has no packages");
     const deployment = this.#deployment(new Set(packages.map(({ key }) => key)));
     const own: string[] = [];
     this.draft.folders.set(this.folder, own);
