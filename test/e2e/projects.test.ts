@@ -260,6 +260,34 @@ function steps(mode: "dev" | "up"): void {
     expect([nobody.code, nobody.stderr]).toEqual([3, expect.stringMatching(/does not answer/)]);
   });
 
+  it("keeps a dependency that another project needs, until that goes too", async () => {
+    writeFileSync(
+      join(folder, "second.yaml"),
+      "project: {name: second, packages: {other: {dependencies: {tools: {location: tools}}}}}\n",
+    );
+    await fabric.ok("project", "deploy", "--manifest", join(folder, "second.yaml"));
+    await project("undeploy");
+    expect(await fabric.ok("package", "list")).toMatch(/tools[^]*other|other[^]*tools/);
+    expect(await fabric.ok("action", "list")).toMatch(/^\/guest\/tools\/shout\t[^\n]*\n$/);
+    await fabric.ok("project", "undeploy", "--project", "second");
+    expect(await fabric.ok("package", "list")).toBe("");
+    await project("deploy");
+  });
+
+  it("leaves what a manifest without a name no longer names, and undeploys what it names", async () => {
+    const file = join(folder, "nameless.yaml");
+    const text = (actions: string): string => `packages: {loose: {actions: {${actions}}}}\n`;
+    const one = (name: string): string => `${name}: {function: actions/hello.js}`;
+    writeFileSync(file, text(`${one("a")}, ${one("b")}`));
+    await fabric.ok("project", "deploy", "--manifest", file);
+    writeFileSync(file, text(one("a")));
+    const again = await fabric.weft("project", "deploy", "--manifest", file);
+    expect([again.code, again.stderr]).toEqual([0, expect.stringMatching(/give the project a name[^]*2 to leave/)]);
+    const undone = await fabric.weft("project", "undeploy", "--manifest", file);
+    expect([undone.code, undone.stderr]).toEqual([0, expect.stringMatching(/= package +loose +has loose\/b/)]);
+    await fabric.ok("package", "delete", "loose", "--force");
+  });
+
   it("undoes a project by its name, and leaves what is somebody else's", async () => {
     await fabric.ok("trigger", "create", "mine-alone");
     const { done } = JSON.parse(await fabric.ok("project", "undeploy", "--project", "greetings", "--json")) as Plan;

@@ -203,7 +203,7 @@ describe("planOf", () => {
       "a name that another one has",
       { triggers: [aTrigger()] },
       { actions: [anAction({ name: "t" })] },
-      /there is a action of this name|there is an action of this name/,
+      /there is an action of this name/,
     ],
     [
       "a package that would become a binding",

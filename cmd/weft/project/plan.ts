@@ -301,7 +301,8 @@ class Planner {
     };
     for (const [sort, entities] of Object.entries(all)) {
       const other = sort === collection ? undefined : entities.get(name);
-      if (other && !this.#isOwn(other)) return `there is a ${sort} of this name: delete it first`;
+      if (!other || this.#isOwn(other)) continue;
+      return `there is ${sort === "action" ? "an" : "a"} ${sort} of this name: delete it first`;
     }
     return undefined;
   }

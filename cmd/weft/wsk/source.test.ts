@@ -139,6 +139,16 @@ describe("readThere", () => {
       message: "reading rule r: 500: oh",
     });
   });
+
+  it("ends with a server that does not know pages, and says when it is none of OpenWhisk", async () => {
+    const whole: Read = (path) => read(path.split("?")[0] ?? "");
+    expect((await readThere(whole, { namespace: "guest", target: "here", progress: () => {} })).actions.size).toBe(6);
+    const strange: Read = () => Promise.resolve("{}");
+    await expect(readThere(strange, { namespace: "guest", target: "here", progress: () => {} })).rejects.toMatchObject({
+      reason: "NOT_OPENWHISK",
+    });
+    await expect(namespaceThere(strange, "_")).rejects.toMatchObject({ reason: "NOT_OPENWHISK" });
+  });
 });
 
 describe("namespaceThere", () => {

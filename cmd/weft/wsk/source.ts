@@ -4,7 +4,15 @@
 
 import { createHash } from "node:crypto";
 
-import { elementsOf, isTruthy, membersOf, typeOf, type JsonText } from "../../../internal/base/json-text.js";
+import {
+  elementsOf,
+  isArray,
+  isObject,
+  isTruthy,
+  membersOf,
+  typeOf,
+  type JsonText,
+} from "../../../internal/base/json-text.js";
 import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import { SEQUENCE_KIND, type ActionLimits, type Binding, type KeyValue } from "../../../internal/core/action/types.js";
 import { zipProblem } from "../../../internal/core/action/zip.js";
@@ -26,6 +34,8 @@ export type Read = (path: string) => Promise<JsonText>;
 const PAGE_SIZE = 200;
 /** Entities that are read at once: lists have only their names. */
 const READS_AT_ONCE = 4;
+/** Most entities of one sort. */
+export const ENTITIES_MAX = 100_000;
 
 export interface SourceOptions {
   /** There: a name, or "_". */
@@ -38,7 +48,9 @@ export interface SourceOptions {
 
 /** The namespace's name: the one that was asked for, or the key's own. */
 export async function namespaceThere(read: Read, asked: string): Promise<string> {
-  const names = elementsOf(await read("/namespaces")).map((text) => JSON.parse(text) as string);
+  const text = await read("/namespaces");
+  if (!isArray(text)) throw noOpenWhisk("/namespaces");
+  const names = elementsOf(text).map((name) => JSON.parse(name) as string);
   const [own] = names;
   if (asked === "_" && own !== undefined) return own;
   if (names.includes(asked)) return asked;
@@ -88,13 +100,13 @@ export async function readThere(read: Read, { namespace, target, progress }: Sou
     const provider =
       binding && `/namespaces/${encodeURIComponent(binding.namespace)}/packages/${encodeURIComponent(binding.name)}`;
     // What a binding has is told merged with what its package has; a package that is gone makes it unreadable.
-    if (!provider) return packageState(membersOf(await read(path)), undefined, []);
+    if (!provider) return packageState(await readMembers(read, path), undefined, []);
     const bound = binding.namespace === namespace ? { ...binding, namespace: target } : binding;
     try {
       return packageState(
-        membersOf(await read(path)),
+        await readMembers(read, path),
         bound,
-        keyValuesOf(membersOf(await read(provider)), "parameters"),
+        keyValuesOf(await readMembers(read, provider), "parameters"),
       );
     } catch (thrown) {
       if (!(thrown instanceof WeftError) || (thrown.kind !== "notFound" && thrown.kind !== "permissionDenied"))
@@ -105,13 +117,17 @@ export async function readThere(read: Read, { namespace, target, progress }: Sou
   });
   const parametersOf = new Map(packages.map((one) => [one.name, one.parameters]));
   const actions = await each(lists.actions, "actions", async (path) => {
-    const text = await read(path);
-    return actionState(membersOf(text), parametersOf, move, async () => codeOf(membersOf(await read(path))).code);
+    return actionState(
+      await readMembers(read, path),
+      parametersOf,
+      move,
+      async () => codeOf(await readMembers(read, path)).code,
+    );
   });
   const triggers = await each(lists.triggers, "triggers", async (path) =>
-    triggerState(membersOf(await read(path)), move),
+    triggerState(await readMembers(read, path), move),
   );
-  const rules = await each(lists.rules, "rules", async (path) => ruleState(membersOf(await read(path)), move));
+  const rules = await each(lists.rules, "rules", async (path) => ruleState(await readMembers(read, path), move));
   return {
     packages: new Map(packages.map((one) => [one.name, one])),
     actions: new Map(actions.map((one) => [one.name, one])),
@@ -123,16 +139,34 @@ export async function readThere(read: Read, { namespace, target, progress }: Sou
 
 type Members = ReadonlyMap<string, JsonText>;
 
-/** Pages until one is not full. What moves between pages while they are read is there once. */
+/** Pages until one has nothing new: a server may end pages early, and what moves between them is there twice. */
 async function listThere(read: Read, path: string): Promise<readonly Members[]> {
   const byName = new Map<string, Members>();
   for (let skip = 0; ;) {
-    const page = elementsOf(await read(`${path}?limit=${PAGE_SIZE}&skip=${skip}`)).map(membersOf);
-    for (const item of page) byName.set(localName(item), item);
+    const text = await read(`${path}?limit=${PAGE_SIZE}&skip=${skip}`);
+    if (!isArray(text)) throw noOpenWhisk(path);
+    const page = elementsOf(text);
+    const known = byName.size;
+    for (const element of page) {
+      const item = membersOf(element);
+      byName.set(localName(item), item);
+    }
     skip += page.length;
-    // A server may end pages early, but not with nothing.
-    if (page.length === 0) return [...byName.values()];
+    if (byName.size > ENTITIES_MAX) {
+      throw new WeftError("failedPrecondition", "TOO_MANY_ENTITIES", `${path} has more than ${ENTITIES_MAX} entities`);
+    }
+    if (byName.size === known) return [...byName.values()];
   }
+}
+
+async function readMembers(read: Read, path: string): Promise<Members> {
+  const text = await read(path);
+  if (!isObject(text)) throw noOpenWhisk(path);
+  return membersOf(text);
+}
+
+function noOpenWhisk(path: string): WeftError {
+  return new WeftError("unavailable", "NOT_OPENWHISK", `${path} is not what OpenWhisk answers: is this its address?`);
 }
 
 async function inTurns<T, R>(list: readonly T[], one: (item: T) => Promise<R>): Promise<R[]> {
