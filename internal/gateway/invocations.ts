@@ -13,7 +13,7 @@ import type { Span, Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
 import { checkJsonObject, mergeParams } from "../core/params/merge.js";
-import { CONCURRENCY_LIMIT, Throttles, type NamespaceThrottle } from "../core/throttle/throttle.js";
+import { CONCURRENCY_LIMIT, type NamespaceThrottle, type Throttles, type Verdict } from "../core/throttle/throttle.js";
 import { checkName } from "../core/tenancy/name.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
@@ -93,24 +93,39 @@ export class Invocations {
     return newIdBytes(this.deps.random, this.deps.clock.wallMs());
   }
 
-  /** Takes one of the namespace's places (N1). @throws throttled */
-  admit(identity: Identity): NamespaceThrottle {
-    const wallMs = this.deps.clock.wallMs();
-    const throttle = this.deps.throttles.of(identity.namespace, wallMs);
-    const refused = throttle.admitInvocation(identity.quota, wallMs);
-    if (!refused) return throttle;
-    const { metrics } = this.deps;
-    (refused.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
-    throw refused;
+  /**
+   * Takes one of the namespace's places (N1), and one of its invocations a minute. At once, unless this gateway's share is
+   * used up.
+   * @throws throttled, or rejects with it
+   */
+  admit(identity: Identity): NamespaceThrottle | Promise<NamespaceThrottle> {
+    const throttle = this.deps.throttles.of(identity.namespace);
+    return this.#admitted(throttle, throttle.admitInvocation(identity.quota));
+  }
+
+  /** As `admit`, without a place: of what a controller runs, which takes that. */
+  admitRate(identity: Identity): NamespaceThrottle | Promise<NamespaceThrottle> {
+    const throttle = this.deps.throttles.of(identity.namespace);
+    return this.#admitted(throttle, throttle.admitRate(identity.quota));
   }
 
   /** @throws throttled */
-  admitFire(identity: Identity): void {
-    const wallMs = this.deps.clock.wallMs();
-    const refused = this.deps.throttles.of(identity.namespace, wallMs).admitFire(identity.quota, wallMs);
+  async admitFire(identity: Identity): Promise<void> {
+    const refused = await this.deps.throttles.of(identity.namespace).admitFire(identity.quota);
     if (!refused) return;
     this.deps.metrics.throttledFires.inc();
     throw refused;
+  }
+
+  #admitted(
+    throttle: NamespaceThrottle,
+    verdict: Verdict | Promise<Verdict>,
+  ): NamespaceThrottle | Promise<NamespaceThrottle> {
+    if (verdict === undefined) return throttle;
+    if (verdict instanceof Promise) return verdict.then((late) => this.#admitted(throttle, late));
+    const { metrics } = this.deps;
+    (verdict.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
+    throw verdict;
   }
 
   /** The action when it is known without asking. */
@@ -206,11 +221,11 @@ export class Invocations {
 
   readonly #completed = (call: SyncCall, result: DispatchResult): void => {
     const { metrics, clock } = this.deps;
-    call.throttle.release(); // N1
+    const tookMs = clock.monoMs() - call.acceptedMonoMs;
+    call.throttle.release(result.kind === "done" ? tookMs : undefined); // N1
     switch (result.kind) {
       case "done": {
         metrics.invocation(result.outcome, result.startKind);
-        const tookMs = clock.monoMs() - call.acceptedMonoMs;
         metrics.overhead.observeMs(tookMs - result.durationMs);
         metrics.queue.observeMs(result.waitMs);
         break;
@@ -223,8 +238,7 @@ export class Invocations {
         metrics.invocation("lost", undefined);
         // An invoker that only forgot the result has sent the record.
         if (result.error.reason !== "OUTCOME_FORGOTTEN") {
-          const ranMs = clock.monoMs() - call.acceptedMonoMs;
-          this.#recordLoss(call, result.invokerId, ranMs, "The invoker was lost while the activation ran.");
+          this.#recordLoss(call, result.invokerId, tookMs, "The invoker was lost while the activation ran.");
         }
         break;
     }

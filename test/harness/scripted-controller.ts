@@ -64,6 +64,8 @@ export class ScriptedController {
   readonly submitted: SubmitRequest[] = [];
   readonly fired: FireTriggerRequest[] = [];
   readonly awaited: AwaitRequest[] = [];
+  /** Awaited before a request is accepted. */
+  onSubmit: (request: SubmitRequest) => Promise<void> = () => Promise.resolve();
   /** Answers whoever awaits a record. */
   onAwait: (request: AwaitRequest) => Promise<AwaitResponse> = () => Promise.resolve({ record: undefined });
   readonly records: ActivationRecord[] = [];
@@ -101,10 +103,11 @@ export class ScriptedController {
         this.#watch(ctx, send as (response: WatchResponse) => Promise<void>),
     });
     server.serveService(SubmitServiceService, {
-      submit: (_ctx: CallContext, request: SubmitRequest) => {
+      submit: async (_ctx: CallContext, request: SubmitRequest) => {
         this.#maybeFail();
+        await this.onSubmit(request);
         this.submitted.push(request);
-        return Promise.resolve({});
+        return {};
       },
       await: (_ctx: CallContext, request: AwaitRequest) => {
         this.awaited.push(request);
