@@ -424,6 +424,7 @@ export const topVerbs: readonly VerbSpec[] = [
       listenGrpc,
       listenRest,
       { name: "invokers", value: "N", help: "how many invokers (default 3)" },
+      { name: "gateways", value: "N", help: "how many gateways (default 1); each has the port after the one before" },
     ],
     load: async () => (await import("./verbs/up.js")).up,
   }),
