@@ -1,11 +1,14 @@
 // What controllers count against the limits of a namespace: durable requests while they are not finished, and what rules
 // start. Gateways count the rest; all of them share the limits.
 
+import { WeftError } from "../base/errors.js";
 import type { EntityChange } from "../core/action/store.js";
 import { CONCURRENCY_LIMIT, type Throttles, type Verdict } from "../core/throttle/throttle.js";
+import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import type { ControllerMetrics } from "./metrics.js";
 import type { Places } from "./queue-dispatcher.js";
+import type { Resolved } from "./resolver.js";
 
 /** Namespaces whose limits are kept: about a hundred bytes each. */
 const CACHED_MAX = 20_000;
@@ -50,6 +53,24 @@ export class Admissions implements Places {
   async invocation(namespace: string): Promise<void> {
     const limits = await this.limitsOf(namespace);
     this.#check(await this.deps.throttles.of(namespace).admitInvocation(limits));
+  }
+
+  /**
+   * Whether a namespace may have an action run, as its limits are now.
+   * @throws failedPrecondition NAMESPACE_LIMITS, permissionDenied KIND_NOT_ALLOWED
+   */
+  async mayRun(namespace: string, { action, composite }: Pick<Resolved, "action" | "composite">): Promise<void> {
+    const { overrides } = await this.limitsOf(namespace);
+    if (!overrides) return;
+    checkKindAllowed(overrides.allowedKinds, action.exec.kind);
+    const problem = composite === "sequence" ? undefined : limitsProblem(overrides, action.limits);
+    if (problem !== undefined) throw new WeftError("failedPrecondition", "NAMESPACE_LIMITS", problem);
+  }
+
+  /** @throws permissionDenied KIND_NOT_ALLOWED */
+  async mayStart(namespace: string, { action }: Pick<Resolved, "action">): Promise<void> {
+    const { overrides } = await this.limitsOf(namespace);
+    checkKindAllowed(overrides?.allowedKinds, action.exec.kind);
   }
 
   occupy(namespace: string): void {

@@ -156,7 +156,11 @@ export class Controller {
       queue: deps.queue,
       coordination,
       dispatcher: deps.dispatcher ?? (this.#dispatcher as Dispatcher),
-      resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
+      resolve: async (namespace, name, caller) => {
+        const resolved = await this.#resolver.resolve(namespace, name, caller);
+        await admissions.mayRun(caller, resolved);
+        return resolved;
+      },
       places: admissions,
       record: (records) => this.#recorder.write(records),
       clock,
@@ -199,7 +203,14 @@ export class Controller {
       new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
       new AccessService({ tenancy, clock, random }),
       new PackageService({ entities, random, changed }),
-      new ActionService({ entities, resolver: this.#resolver, manifest, random, changed }),
+      new ActionService({
+        entities,
+        resolver: this.#resolver,
+        manifest,
+        random,
+        limitsOf: (namespace) => admissions.limitsOf(namespace),
+        changed,
+      }),
       new TriggerService({ entities }),
       new RuleService({ entities, resolver: this.#resolver }),
       new ActivationService({ activations: deps.activations }),

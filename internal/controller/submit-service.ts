@@ -36,7 +36,7 @@ export interface SubmitServiceDeps {
   readonly entities: Pick<EntityStore, "getTrigger" | "rulesOf">;
   readonly resolver: Resolver;
   readonly dispatcher: QueueDispatcher;
-  readonly admissions: Pick<Admissions, "place" | "invocation" | "free">;
+  readonly admissions: Pick<Admissions, "place" | "invocation" | "mayStart" | "free">;
   readonly awaits: Awaits;
   readonly clock: Clock;
   readonly random: Random;
@@ -163,6 +163,7 @@ export class SubmitService {
       const resolved = await this.deps.resolver.resolve(namespace, name, caller.namespace);
       const { defaults, final, providesApiKey, composite } = resolved;
       await this.#mayUse(resolved, caller);
+      await this.deps.admissions.mayStart(caller.namespace, resolved);
       return {
         kind: "found",
         id: newActivationId(this.deps.random, this.deps.clock.wallMs()),

@@ -13,7 +13,7 @@ import type { ActionCache, Target } from "./action-cache.js";
 import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
-import { namespaceOf, type Ending, type Invocations } from "./invocations.js";
+import { limitsProblemOf, namespaceOf, type Ending, type Invocations } from "./invocations.js";
 import { InvokeRpcs } from "./invoke-rpcs.js";
 import type { GatewayMetrics } from "./metrics.js";
 import {
@@ -120,6 +120,7 @@ export class Api implements NativeApi {
     try {
       const paramsJson = prepare();
       if (!paramsJson) return undefined;
+      const problem = limitsProblemOf(owner, target, paramsJson.length);
       const caller = this.#caller(
         { identity: owner, transactionId, traceparent },
         target.provideApiKey,
@@ -134,7 +135,9 @@ export class Api implements NativeApi {
         return answerOf(await composites.run(submission, BLOCKING_WAIT_MS_MAX));
       }
       started = true; // the place is the call's
-      return answerOf(await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX));
+      return answerOf(
+        await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX, problem),
+      );
     } finally {
       if (!started) throttle.release();
     }
@@ -154,9 +157,11 @@ export class Api implements NativeApi {
     const throttle = admitted instanceof Promise ? await admitted : admitted;
     // Of what nobody waits for, and of what is composite, the place is taken where it runs: at a controller.
     let placed = blocking;
+    let problem: string | undefined;
     try {
       checkPayloadSize(paramsJson.length);
       target ??= await invocations.resolve(identity, namespace, action, paramsJson);
+      problem = limitsProblemOf(identity, target, paramsJson.length);
       if (!blocking || target.composite) {
         if (placed) throttle.release();
         placed = false;
@@ -177,6 +182,7 @@ export class Api implements NativeApi {
       this.#caller(context, target.provideApiKey, target.binding),
       context.traceparent,
       waitMs,
+      problem,
     );
   }
 
@@ -186,7 +192,7 @@ export class Api implements NativeApi {
     const namespace = namespaceOf(identity, command.namespace);
     checkName("trigger", command.trigger);
     await invocations.admitFire(identity);
-    checkPayloadSize(command.paramsJson.length);
+    checkPayloadSize(command.paramsJson.length, identity.quota.overrides?.maxPayloadSize);
     checkJsonObject("params", command.paramsJson);
     const activationId = invocations.newActivationId();
     const { fired } = await traced(

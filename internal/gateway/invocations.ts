@@ -12,16 +12,17 @@ import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
-import { checkJsonObject, mergeParams } from "../core/params/merge.js";
+import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
 import { CONCURRENCY_LIMIT, type NamespaceThrottle, type Throttles, type Verdict } from "../core/throttle/throttle.js";
 import { checkName } from "../core/tenancy/name.js";
+import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
 import { Waits, type Wait } from "../base/waits.js";
-import { lostRecord } from "./wire.js";
+import { recordWithout } from "./wire.js";
 
 /** Longest wait for a slot. Nobody who waits for the end waits longer. */
 const START_WITHIN_MS = BLOCKING_WAIT_MS_MAX;
@@ -145,6 +146,7 @@ export class Invocations {
   /**
    * Starts an invocation. The throttle's place belongs to the call from here on, also when it throws (N1).
    * @param ended called exactly once, later or at once, unless this throws
+   * @param problem why it ends as an application error without being run (limitsProblemOf)
    * @throws invalidArgument, failedPrecondition for the arguments
    */
   start(
@@ -155,6 +157,7 @@ export class Invocations {
     traceparent: string,
     ended: Ended,
     tag = 0,
+    problem?: string,
   ): SyncCall {
     const { clock, tracer, dispatcher } = this.deps;
     let merged: Uint8Array;
@@ -183,7 +186,8 @@ export class Invocations {
       ended,
       tag,
     );
-    dispatcher.dispatch(call);
+    if (problem === undefined) dispatcher.dispatch(call);
+    else this.#endUnrun(call, problem);
     return call;
   }
 
@@ -198,11 +202,12 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     waitMs: number,
+    problem?: string,
   ): Promise<Ending> {
     return new Promise((resolve, reject) => {
       try {
         const waiting = new Waiting(this.#waits, resolve);
-        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended);
+        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended, 0, problem);
         waiting.begin(waitMs);
       } catch (thrown) {
         reject(toWeftError(thrown));
@@ -248,7 +253,28 @@ export class Invocations {
   };
 
   #recordLoss(call: SyncCall, invokerId: string, ranMs: number, text: string): void {
-    this.deps.lostRecords.keep(lostRecord(call, { invokerId, text, ranMs, endWallMs: this.deps.clock.wallMs() }));
+    const endWallMs = this.deps.clock.wallMs();
+    this.deps.lostRecords.keep(recordWithout(call, { outcome: "platformError", invokerId, text, ranMs, endWallMs }));
+  }
+
+  #endUnrun(call: SyncCall, text: string): void {
+    const wallMs = this.deps.clock.wallMs();
+    const end = { outcome: "applicationError", invokerId: "", text, ranMs: 0, endWallMs: wallMs } as const;
+    const record = recordWithout(call, end);
+    this.deps.lostRecords.keep(record);
+    call.complete({
+      kind: "done",
+      outcome: "applicationError",
+      resultJson: record.resultJson,
+      startWallMs: record.startWallMs,
+      durationMs: 0,
+      initMs: undefined,
+      waitMs: 0,
+      timedOut: false,
+      resultSize: record.resultSize,
+      startKind: undefined,
+      invokerId: "",
+    });
   }
 
   #describe(call: SyncCall, result: DispatchResult): void {
@@ -267,6 +293,21 @@ export class Invocations {
       .start("activation.queue", span.traceparent, { kind: "consumer", startWallMs })
       .end(result.startWallMs);
   }
+}
+
+/**
+ * Whether a namespace may run an action, as its limits are now.
+ * @returns why it ends as an application error instead; undefined when it runs
+ * @throws permissionDenied when actions of its kind are not for the namespace; invalidArgument for too large arguments
+ */
+export function limitsProblemOf({ quota }: Identity, target: Target, paramsBytes: number): string | undefined {
+  const { overrides } = quota;
+  if (!overrides) return undefined;
+  checkPayloadSize(paramsBytes, overrides.maxPayloadSize);
+  checkKindAllowed(overrides.allowedKinds, target.ask.kind);
+  if (target.composite) return undefined; // who runs it looks at what runs
+  const { memoryMb, timeoutMs, concurrency } = target.ask;
+  return limitsProblem(overrides, { memoryMb, timeoutMs, concurrency, logsMb: target.logsMb });
 }
 
 /** What a caller who waits is told. */

@@ -18,7 +18,7 @@ import type { Link } from "../rpc/link.js";
 import { grpcCodeOf } from "../rpc/status.js";
 import type { Target } from "./action-cache.js";
 import type { CompositeCalls } from "./composite-calls.js";
-import { namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
+import { limitsProblemOf, namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
 import type { Identity } from "./native-api.js";
 import { outcomeToWire } from "./wire.js";
 
@@ -135,7 +135,7 @@ export class InvokeStream {
     action: string,
     throttle: NamespaceThrottle,
   ): void {
-    if (target) this.#start(item, target, throttle);
+    if (target) this.#start(item, identity, target, throttle);
     else this.#resolve(item, identity, namespace, action, throttle);
   }
 
@@ -159,17 +159,18 @@ export class InvokeStream {
       return;
     }
     resolving.then((target) => {
-      this.#start(item, target, throttle);
+      this.#start(item, identity, target, throttle);
     }, refuse);
   }
 
-  #start(item: StreamInvoke, target: Target, throttle: NamespaceThrottle): void {
+  #start(item: StreamInvoke, identity: Identity, target: Target, throttle: NamespaceThrottle): void {
     const usual = target.provideApiKey ? this.#callerWithKey : this.#caller;
     const caller = target.binding === "" || !usual ? usual : { ...usual, binding: target.binding };
     if (!caller) throw new TypeError("an item is started before its caller is known");
     let admitted = false;
     try {
       checkPayloadSize(item.paramsJson.length);
+      const problem = limitsProblemOf(identity, target, item.paramsJson.length);
       if (target.composite) {
         admitted = true;
         throttle.release(); // a controller runs it, and takes a place for it
@@ -178,7 +179,7 @@ export class InvokeStream {
       }
       admitted = true; // from here on the place is the call's
       const { traceparent } = this.options;
-      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call);
+      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call, problem);
     } catch (thrown) {
       if (!admitted) throttle.release();
       this.#inFlight -= 1;

@@ -11,7 +11,7 @@ import {
 import { eventually } from "../harness/eventually.js";
 import { describeWith } from "../harness/services.js";
 import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
-import { ask } from "./throttles.js";
+import { ask } from "../harness/ask.js";
 
 describeWith(UP_SERVICES, "two gateways", () => {
   let open: OpenFabric;

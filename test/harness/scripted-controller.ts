@@ -26,6 +26,8 @@ import {
   type WatchResponse,
 } from "../../internal/gen/weft/link/v1/control.pb.js";
 import type { CallContext } from "../../internal/rpc/call-context.js";
+import type { NamespaceOverrides } from "../../internal/core/tenancy/overrides.js";
+import { overridesToWire } from "../../internal/dispatch/overrides-wire.js";
 import { RpcServer } from "../../internal/rpc/server.js";
 
 export const CLUSTER_KEY = "cluster-key-of-a-test";
@@ -39,6 +41,7 @@ export interface ScriptedKey {
   readonly invocationsPerMinute?: number;
   readonly firesPerMinute?: number;
   readonly concurrentInvocations?: number;
+  readonly overrides?: NamespaceOverrides;
 }
 
 export interface ScriptedAction {
@@ -245,6 +248,7 @@ function identityOf(key: ScriptedKey): Identity {
       invocationsPerMinute: key.invocationsPerMinute ?? 1_000_000_000,
       firesPerMinute: key.firesPerMinute ?? 1_000_000_000,
       concurrentInvocations: key.concurrentInvocations ?? 1_000_000,
+      overrides: key.overrides && overridesToWire(key.overrides),
     },
     operator: key.operator ?? false,
   };
