@@ -1,4 +1,4 @@
-/* eslint-disable @typescript-eslint/no-unsafe-member-access -- bodies of answers are what is being looked at: a wrong member fails the test */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-return -- bodies of answers are what is being looked at: a wrong member fails the test */
 
 // Limits and throttles as clients of OpenWhisk depend on them. Numbers such as "#115" are lines of the list of behaviours that
 // OpenWhisk's own tests assert. They need a whole fabric and its operator.
@@ -141,9 +141,7 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
         const refused = await ns.ask("POST", "triggers/t", {});
         expect([refused.status, refused.json]).toEqual([429, ERROR_OF(RATE(3, 2))]);
         const logs = await Promise.all(
-          ids.map(async (id) =>
-            ((await ns.record(id)).logs as string[]).map((line) => JSON.parse(line) as Asked["json"]),
-          ),
+          ids.map(async (id) => ((await ns.record(id)).logs as string[]).map((line) => JSON.parse(line))),
         );
         const all = logs.flat();
         expect(all.filter((one) => one.success === true)).toHaveLength(3);

@@ -89,10 +89,11 @@ export function overridesAfter(
   clear: readonly string[],
   violations: Violations,
 ): NamespaceOverrides | undefined {
-  const after: Record<string, unknown> = { ...old };
+  const after = new Map<OverrideName, number | readonly string[] | undefined>();
+  for (const name of OVERRIDE_NAMES) if (old?.[name] !== undefined) after.set(name, old[name]);
   clear.forEach((name, i) => {
     const known = OVERRIDE_NAMES.find((one) => one === name || snake(one) === name);
-    if (known) delete after[known];
+    if (known) after.delete(known);
     else violations.add(`clear[${i}]`, `"${name.slice(0, 64)}" is none of ${OVERRIDE_NAMES.map(snake).join(", ")}`);
   });
   for (const name of NUMERIC_OVERRIDES) {
@@ -102,10 +103,10 @@ export function overridesAfter(
     if (!Number.isInteger(value) || value < min || value > max) {
       violations.add(`limits.overrides.${snake(name)}`, `must be between ${min} and ${max}, not ${value}`);
     }
-    after[name] = value;
+    after.set(name, value);
   }
-  if (given.allowedKinds) after["allowedKinds"] = checkKinds(given.allowedKinds, violations);
-  const merged: NamespaceOverrides = after;
+  if (given.allowedKinds) after.set("allowedKinds", checkKinds(given.allowedKinds, violations));
+  const merged = Object.fromEntries(after) as NamespaceOverrides;
   for (const what of ["Memory", "Logs", "Timeout", "Concurrency"] as const) {
     const [min, max] = [merged[`minAction${what}`], merged[`maxAction${what}`]];
     if (min !== undefined && max !== undefined && min > max) {
@@ -115,7 +116,7 @@ export function overridesAfter(
       );
     }
   }
-  return Object.keys(after).length === 0 ? undefined : merged;
+  return after.size === 0 ? undefined : merged;
 }
 
 function checkKinds(kinds: readonly string[], violations: Violations): readonly string[] {
