@@ -611,7 +611,46 @@ describe("weft namespace, key and package", () => {
     expect(asked[1]?.request).toEqual({
       namespace: "guest",
       limits: { invocationsPerMinute: undefined, firesPerMinute: 0, concurrentInvocations: undefined },
+      clear: [],
     });
+  });
+
+  it("namespace limits sets and takes back what actions of the namespace may be", async () => {
+    const overrides = {
+      allowedKinds: ["nodejs:20", "go:1.2"],
+      minActionMemory: 64,
+      maxActionMemory: 256,
+      maxPayloadSize: 5,
+    };
+    answers["updateNamespaceLimits"] = () => ({ name: "guest", limits: { overrides } });
+    const set = await weft(
+      "namespace limits guest --memory 64:256 --timeout :1000 --kinds nodejs:20,go:1.2 --payload-size 5",
+    );
+    expect(set.stdout).toMatch(/kinds +nodejs:20, go:1.2\n *memory +64:256 MiB\n *payload-size +5 bytes/);
+    expect(asked[0]?.request).toMatchObject({
+      limits: { overrides: { ...overrides, maxActionTimeout: 1_000 } },
+      clear: [],
+    });
+    const shown = await weft("namespace limits guest --reset memory,payload-size --kinds all --json");
+    expect(asked[1]?.request).toMatchObject({
+      limits: {},
+      clear: ["allowedKinds", "minActionMemory", "maxActionMemory", "maxPayloadSize"],
+    });
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      limits: { maxActionMemory: 256, allowedKinds: ["nodejs:20", "go:1.2"] },
+    });
+    for (const wrong of [
+      "--memory 64",
+      "--memory :",
+      "--memory a:b",
+      "--memory 1:2:3",
+      "--reset cpu",
+      "--payload-size x",
+    ]) {
+      const refused = await weft(`namespace limits guest ${wrong}`);
+      expect([wrong, refused.code, refused.stdout]).toEqual([wrong, 1, ""]);
+    }
+    expect(asked).toHaveLength(2);
   });
 
   it("key create, list and delete", async () => {

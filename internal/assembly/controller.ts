@@ -1,5 +1,6 @@
 import { Controller } from "../controller/controller.js";
 import { Presence } from "../core/coordination/presence.js";
+import { QuotaLink } from "../dispatch/quota-link.js";
 import type { Activation } from "../core/activation/types.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
@@ -80,6 +81,18 @@ export async function startController(
     version: readVersion(),
     ...(hooks.onRecorded ? { onRecorded: hooks.onRecorded } : {}),
   });
+  const quota = new QuotaLink({
+    id,
+    bootId,
+    role: "controller",
+    throttles: controller.throttles,
+    network: wiring.links,
+    coordination: wiring.coordination,
+    clock,
+    random,
+    log,
+  });
+  scope.use("shares of throttles", quota, (q) => q.close()).start();
   const server = wiring.server({ log, clock, observe: controller.observe });
   controller.register(server);
   scope.use("controller", controller, (c) => c.close());

@@ -1,6 +1,7 @@
 import { MemberView } from "../core/coordination/member-view.js";
 import { Presence } from "../core/coordination/presence.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
+import { QuotaLink } from "../dispatch/quota-link.js";
 import { RpcControllerClient } from "../gateway/controller-client.js";
 import { Gateway } from "../gateway/gateway.js";
 import { Rest } from "../gateway/rest/rest.js";
@@ -42,6 +43,18 @@ export async function startGateway(
     tracer: context.tracer,
     descriptors,
   });
+  const quota = new QuotaLink({
+    id,
+    bootId,
+    role: "gateway",
+    throttles: gateway.throttles,
+    network: wiring.links,
+    coordination,
+    clock,
+    random,
+    log,
+  });
+  scope.use("shares of throttles", quota, (q) => q.close()).start();
   const version = readVersion();
   const rest = new Rest({
     api: gateway.api,

@@ -1,5 +1,5 @@
 import { FleetServiceService } from "../gen/weft/link/v1/fleet.pb.js";
-import { fleetLink, leaseLink } from "../rpc/link-methods.js";
+import { fleetLink, leaseLink, quotaLink } from "../rpc/link-methods.js";
 import { schedulerMetrics } from "../scheduler/metrics.js";
 import { Scheduler, SCHEDULER_DEFAULTS } from "../scheduler/scheduler.js";
 import { untilReady, type RoleContext } from "./context.js";
@@ -29,6 +29,7 @@ export async function startScheduler(
   const server = wiring.server({ log, clock });
   server.serveLink(leaseLink, (link) => scheduler.serveLease(link));
   server.serveLink(fleetLink, (link) => scheduler.serveFleet(link));
+  server.serveLink(quotaLink, (link) => scheduler.serveQuota(link));
   server.serveService(FleetServiceService, { describe: () => Promise.resolve(scheduler.describe()) });
   const address = await server.listen(settings.listenAddress);
   scope.use("scheduler server", server, (s) => s.close(CLOSE_GRACE_MS));

@@ -23,6 +23,11 @@ export class Backoff {
     return plain * (0.8 + 0.4 * this.random.next());
   }
 
+  /** True when nothing failed since the last success. */
+  get fresh(): boolean {
+    return this.#tries === 0;
+  }
+
   /** To be called after a success. */
   reset(): void {
     this.#tries = 0;

@@ -8,6 +8,8 @@ import type { Action as StoredAction, Package } from "../core/action/types.js";
 import { mayUse, packageIsBinding } from "../core/package/package.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { meantNamespace, ownNamespace, type Identity } from "../core/tenancy/identity.js";
+import { boundsOf } from "../core/tenancy/overrides.js";
+import type { NamespaceLimits } from "../core/tenancy/store.js";
 import { checkDefinition, type Definition } from "../core/sequence/definition.js";
 import { splitKey } from "../core/rule/rule.js";
 import { checkName, formatActionName, parseActionName, qualifiedKey } from "../core/tenancy/name.js";
@@ -34,6 +36,8 @@ export interface ActionServiceDeps {
   readonly resolver: Pick<Resolver, "resolve">;
   readonly manifest: RuntimeManifest;
   readonly random: Random;
+  /** Limits of a namespace. @throws notFound */
+  readonly limitsOf: (namespace: string) => Promise<NamespaceLimits>;
   /** Told of what was written. */
   readonly changed: (change: EntityChange) => void;
 }
@@ -107,11 +111,12 @@ export class ActionService {
     const change = actionInput(action, namespace, request);
     await this.#notThroughBinding(namespace, name);
     const { entities, manifest, random } = this.deps;
+    const bounds = boundsOf((await this.deps.limitsOf(namespace)).overrides);
     const written = await updated({
       expected: revisionOfEtag(action.etag),
       read: () => entities.getAction(namespace, name),
       write: async (old, revision) => {
-        const { draft, code } = changedAction(old, change, manifest, newRevisionId(random));
+        const { draft, code } = changedAction(old, change, manifest, newRevisionId(random), bounds);
         if (draft.exec !== old.exec) await this.#checkComponents(draft);
         return entities.updateAction(draft, revision, code, revisionOf(draft, await this.#packageOf(namespace, name)));
       },
@@ -132,7 +137,8 @@ export class ActionService {
 
   async #create(input: ActionChange) {
     const { entities, manifest, random } = this.deps;
-    const { draft, code } = newAction(input, manifest, newRevisionId(random));
+    const bounds = boundsOf((await this.deps.limitsOf(input.namespace)).overrides);
+    const { draft, code } = newAction(input, manifest, newRevisionId(random), bounds);
     await this.#checkComponents(draft);
     const revision = revisionOf(draft, await this.#packageOf(draft.namespace, draft.name));
     const action = await created(() => entities.createAction(draft, code, revision));

@@ -16,6 +16,7 @@ import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
+import { Throttles } from "../core/throttle/throttle.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
 import type { DescribeFleetResponse, DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
 import { RecordServiceService, type RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
@@ -24,6 +25,7 @@ import { recordLink } from "../rpc/link-methods.js";
 import type { Network } from "../rpc/network.js";
 import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
+import { Admissions } from "./admissions.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
@@ -101,6 +103,8 @@ export interface ControllerDeps {
 }
 
 export class Controller {
+  /** For whoever gets this controller its share of the limits. */
+  readonly throttles: Throttles;
   readonly #metrics: ControllerMetrics;
   readonly #settings: ControllerSettings;
   readonly #dispatcher: Dispatcher | undefined;
@@ -133,7 +137,12 @@ export class Controller {
     }
     this.#resolver = new Resolver(entities, metrics);
     this.#changes = new Changes({ entities, clock, random, log, metrics });
-    this.#changes.onChange = (change) => this.#resolver.forget(change);
+    this.throttles = new Throttles(clock);
+    const admissions = new Admissions({ tenancy, throttles: this.throttles, metrics });
+    this.#changes.onChange = (change) => {
+      this.#resolver.forget(change);
+      admissions.forget(change);
+    };
     this.#recorder = new Recorder({
       activations: deps.activations,
       clock,
@@ -147,7 +156,12 @@ export class Controller {
       queue: deps.queue,
       coordination,
       dispatcher: deps.dispatcher ?? (this.#dispatcher as Dispatcher),
-      resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
+      resolve: async (namespace, name, caller) => {
+        const resolved = await this.#resolver.resolve(namespace, name, caller);
+        await admissions.mayRun(caller, resolved);
+        return resolved;
+      },
+      places: admissions,
       record: (records) => this.#recorder.write(records),
       clock,
       random,
@@ -178,6 +192,7 @@ export class Controller {
         entities,
         resolver: this.#resolver,
         dispatcher: this.#queue,
+        admissions,
         awaits: this.#awaits,
         clock,
         random,
@@ -188,7 +203,14 @@ export class Controller {
       new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
       new AccessService({ tenancy, clock, random }),
       new PackageService({ entities, random, changed }),
-      new ActionService({ entities, resolver: this.#resolver, manifest, random, changed }),
+      new ActionService({
+        entities,
+        resolver: this.#resolver,
+        manifest,
+        random,
+        limitsOf: (namespace) => admissions.limitsOf(namespace),
+        changed,
+      }),
       new TriggerService({ entities }),
       new RuleService({ entities, resolver: this.#resolver }),
       new ActivationService({ activations: deps.activations }),

@@ -26,6 +26,11 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
       help: "How many durable requests were accepted?",
       labels: { from: ["invoke", "rule"] },
     }),
+    throttled: registry.counter({
+      name: "weft_controller_throttled_total",
+      help: "How many durable requests and rules were refused by which limit of their namespace?",
+      labels: { limit: ["invocationsPerMinute", "concurrentInvocations"] },
+    }),
     compositesRunning: registry.gauge({
       name: "weft_controller_composites_running",
       help: "How many sequences and compositions run?",

@@ -7,6 +7,7 @@ import type { EntityChange } from "../core/action/store.js";
 import { administeredNamespace, meantNamespace, requireOperator } from "../core/tenancy/identity.js";
 import { newKey } from "../core/tenancy/key.js";
 import { newNamespace } from "../core/tenancy/namespace.js";
+import { limitsAfter } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import {
   NamespaceServiceService,
@@ -91,7 +92,13 @@ export class NamespaceService {
     const caller = callerOf(ctx);
     requireOperator(caller);
     const name = meantNamespace(caller, "namespace", request.namespace);
-    const updated = await this.deps.tenancy.updateLimits(name, namespaceLimitsOfWire(request.limits));
+    const given = namespaceLimitsOfWire(request.limits);
+    const updated = await this.deps.tenancy.updateLimits(name, (old) => {
+      const violations = new Violations();
+      const limits = limitsAfter(old, given, request.clear, violations);
+      violations.check();
+      return limits;
+    });
     this.deps.changed({ namespace: name, name: "", keyUuid: "" });
     return namespaceToWire(updated);
   }

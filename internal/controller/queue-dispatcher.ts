@@ -59,6 +59,8 @@ export interface QueueDispatcherDeps {
   readonly dispatcher: Pick<Dispatcher, "dispatch" | "askFate">;
   /** @throws notFound and the like when it cannot be run, unavailable when that cannot be said now */
   readonly resolve: (namespace: string, name: string, callerNamespace: string) => Promise<Resolved>;
+  /** Where requests count while they are not finished; without it they do not. */
+  readonly places?: Places | undefined;
   /** Resolves when it is durable; `settled` is then told of it. */
   readonly record: (records: readonly RecordedActivation[]) => Promise<void>;
   readonly clock: Clock;
@@ -67,6 +69,17 @@ export interface QueueDispatcherDeps {
   readonly tracer: Tracer;
   readonly metrics: ControllerMetrics;
   readonly settings?: Partial<QueueSettings>;
+}
+
+/**
+ * What a namespace may have in flight. A request has a place from its acceptance to its record; what a sequence runs is
+ * counted with the sequence.
+ */
+export interface Places {
+  /** Takes one, whatever the limit says. */
+  occupy(namespace: string): void;
+  /** @param tookMs how long it was taken, when the request came to its end */
+  free(namespace: string, tookMs?: number): void;
 }
 
 /** Runs sequences and compositions, whose requests stay in hand here until their record is stored. */
@@ -178,7 +191,8 @@ export class QueueDispatcher {
   }
 
   /**
-   * Makes requests durable and takes them in hand.
+   * Makes requests durable and takes them in hand. The place of each that is no component is the queue's from here on, also
+   * when this throws. One that is left in the database has none until it is taken in hand again.
    * @param store stores them under an owner: this controller, or "" when it has no room for them (Q3)
    * @param givesUp false: the caller tries again until it is known whether they were stored
    * @throws what `store` throws: then they are not run
@@ -187,6 +201,21 @@ export class QueueDispatcher {
     requests: readonly QueuedRequest[],
     store: (ownerBootId: string) => Promise<void>,
     givesUp = true,
+  ): Promise<void> {
+    const placed = new Set(requests.filter(isPlaced));
+    try {
+      await this.#accept(requests, store, givesUp, placed);
+    } finally {
+      for (const { callerNamespace } of placed) this.deps.places?.free(callerNamespace);
+    }
+  }
+
+  /** @param placed those whose place nobody has taken over yet */
+  async #accept(
+    requests: readonly QueuedRequest[],
+    store: (ownerBootId: string) => Promise<void>,
+    givesUp: boolean,
+    placed: Set<QueuedRequest>,
   ): Promise<void> {
     if (this.#stopped) throw new WeftError("unavailable", "DRAINING", "this controller is stopping");
     if (requests.some(({ id }) => this.#doubts.has(id))) {
@@ -214,6 +243,7 @@ export class QueueDispatcher {
     for (const request of requests) {
       if (this.#entries.has(request.id)) continue;
       const entry = this.#take(request, undefined);
+      placed.delete(request);
       // What a run waits for does not wait behind requests that have not begun.
       this.#fair.push(request.callerNamespace, entry, request.cause !== undefined);
     }
@@ -634,6 +664,7 @@ export class QueueDispatcher {
     if (this.#entries.has(request.id)) return;
     this.deps.metrics.recovered.bound({ attempt: attempt ? "started" : "none" }).inc();
     const entry = this.#take(request, attempt); // Q4
+    if (isPlaced(request)) this.deps.places?.occupy(request.callerNamespace);
     const run = runOf(noteOf(request.run));
     if (run) {
       entry.state = "composing";
@@ -719,7 +750,11 @@ export class QueueDispatcher {
     entry.cancelTimer();
     entry.span?.end();
     entry.span = undefined;
-    if (this.#entries.delete(entry.request.id)) this.#bytes -= entry.bytes;
+    if (!this.#entries.delete(entry.request.id)) return;
+    this.#bytes -= entry.bytes;
+    if (!isPlaced(entry.request)) return;
+    const tookMs = event === "record" ? this.deps.clock.monoMs() - entry.acceptedMonoMs : undefined;
+    this.deps.places?.free(entry.request.callerNamespace, tookMs);
   }
 
   #land(entry: Entry): void {
@@ -781,6 +816,10 @@ function argumentsOf(request: QueuedRequest, { defaults, final }: Resolved): Uin
   const bytes = Buffer.from(request.paramsJson);
   if (request.cause === undefined) return mergeParams(defaults, bytes, final);
   return isArray(request.paramsJson) ? bytes : mergeParams(defaults, bytes);
+}
+
+function isPlaced(request: QueuedRequest): boolean {
+  return request.cause === undefined;
 }
 
 function bytesOf(request: QueuedRequest): number {

@@ -3,6 +3,7 @@ import { keyValuesJson, valueOf } from "../core/action/key-values.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
+import { quotaToWire } from "../dispatch/overrides-wire.js";
 import {
   ResolveServiceService,
   type AuthenticateRequest,
@@ -47,7 +48,7 @@ export class ResolveService {
       secretHash: key.secretHash,
       subject: key.subject,
       namespace: key.namespace,
-      quota: { ...limits },
+      quota: quotaToWire(limits),
       operator: key.operator,
     };
   }
@@ -103,7 +104,7 @@ export class ResolveService {
     const [{ limits }, keys] = await Promise.all([tenancy.getNamespace(namespace), tenancy.listKeys(namespace)]);
     // The oldest key is the owner's own; a namespace without one has nobody who could sign in, but its actions.
     const subject = keys.at(-1)?.subject ?? namespace;
-    return { uuid: "", secretHash: Buffer.alloc(0), subject, namespace, quota: { ...limits }, operator: false };
+    return { uuid: "", secretHash: Buffer.alloc(0), subject, namespace, quota: quotaToWire(limits), operator: false };
   }
 
   watch(ctx: CallContext, _request: WatchRequest, send: (response: WatchResponse) => Promise<void>): Promise<void> {

@@ -11,7 +11,7 @@ import { splitKey } from "../core/rule/rule.js";
 import { forbidden } from "../core/sequence/definition.js";
 import { recordToWire } from "../dispatch/record-wire.js";
 import { checkName, formatActionName, parseActionName } from "../core/tenancy/name.js";
-import { decideFire, type RuleTarget } from "../core/trigger/fire.js";
+import { decideFire, type FireDecision, type RuleTarget } from "../core/trigger/fire.js";
 import {
   SubmitServiceService,
   type AwaitRequest,
@@ -25,6 +25,7 @@ import type { Caller } from "../gen/weft/link/v1/work.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import type { ControllerMetrics } from "./metrics.js";
+import type { Admissions } from "./admissions.js";
 import type { QueueDispatcher } from "./queue-dispatcher.js";
 import type { Awaits } from "./awaits.js";
 import { NOT_FOR_CALLER, type Resolved, type Resolver } from "./resolver.js";
@@ -35,6 +36,7 @@ export interface SubmitServiceDeps {
   readonly entities: Pick<EntityStore, "getTrigger" | "rulesOf">;
   readonly resolver: Resolver;
   readonly dispatcher: QueueDispatcher;
+  readonly admissions: Pick<Admissions, "place" | "invocation" | "mayStart" | "free">;
   readonly awaits: Awaits;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,7 +57,7 @@ export class SubmitService {
   }
 
   async submit(_ctx: CallContext, request: SubmitRequest): Promise<SubmitResponse> {
-    const { clock, dispatcher, queue } = this.deps;
+    const { admissions, clock, dispatcher, queue } = this.deps;
     const startedMs = clock.monoMs();
     const caller = callerIn(request.caller);
     const queued: QueuedRequest = {
@@ -70,7 +72,9 @@ export class SubmitService {
       traceparent: request.traceparent,
       acceptedWallMs: clock.wallMs(),
     };
+    if (dispatcher.has(queued.id)) return {}; // a repetition
     if (request.composite) await this.#checkComponents(queued, caller);
+    await admissions.place(caller.namespace);
     await dispatcher.accept([queued], (owner) => queue.submit([queued], owner));
     this.#accepted("invoke", 1, startedMs);
     return {};
@@ -103,7 +107,7 @@ export class SubmitService {
     const targets = new Map<RuleLink, RuleTarget>();
     const active = links.filter((link) => link.active);
     await Promise.all(active.map(async (link) => targets.set(link, await this.#target(link, caller))));
-    const decision = decideFire(trigger, links, (link) => targets.get(link) ?? notLooked(link), {
+    const firing = {
       id,
       payload: request.paramsJson,
       headersJson: request.headersJson,
@@ -113,7 +117,10 @@ export class SubmitService {
       apiKey: caller.apiKey,
       traceparent: request.traceparent,
       wallMs: clock.wallMs(),
-    });
+    };
+    const decision = this.#decide(targets, caller, () =>
+      decideFire(trigger, links, (link) => targets.get(link) ?? notLooked(link), firing),
+    );
     if (!decision) return { fired: false };
     const { record, requests } = decision;
     await dispatcher.accept(requests, (owner) => queue.fire(record, requests, owner));
@@ -122,13 +129,41 @@ export class SubmitService {
     return { fired: true };
   }
 
-  /** The action of a rule as the firing identity sees it. Never throws: what is wrong goes into the trigger's log. */
+  /** Decides, and frees the places of rules that start nothing. */
+  #decide(
+    targets: ReadonlyMap<RuleLink, RuleTarget>,
+    caller: Caller,
+    decide: () => FireDecision | undefined,
+  ): FireDecision | undefined {
+    const started = new Set<string>();
+    try {
+      const decision = decide();
+      for (const { id } of decision?.requests ?? []) started.add(id);
+      return decision;
+    } finally {
+      for (const target of targets.values()) {
+        if (target.kind === "found" && !started.has(target.id)) this.deps.admissions.free(caller.namespace);
+      }
+    }
+  }
+
+  /**
+   * The action of a rule as the firing identity sees it. One that is found has a place. Never throws: what is wrong goes
+   * into the trigger's log.
+   */
   async #target(link: RuleLink, caller: Caller): Promise<RuleTarget> {
     const { namespace, name } = splitKey(link.action);
+    try {
+      // Before anything else, as an invocation is: one of what does not exist counts as well.
+      await this.deps.admissions.invocation(caller.namespace);
+    } catch (thrown) {
+      return { kind: "refused", error: toWeftError(thrown) };
+    }
     try {
       const resolved = await this.deps.resolver.resolve(namespace, name, caller.namespace);
       const { defaults, final, providesApiKey, composite } = resolved;
       await this.#mayUse(resolved, caller);
+      await this.deps.admissions.mayStart(caller.namespace, resolved);
       return {
         kind: "found",
         id: newActivationId(this.deps.random, this.deps.clock.wallMs()),
@@ -138,6 +173,7 @@ export class SubmitService {
         },
       };
     } catch (thrown) {
+      this.deps.admissions.free(caller.namespace);
       return { kind: "refused", error: toWeftError(thrown) };
     }
   }

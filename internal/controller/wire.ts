@@ -8,6 +8,7 @@ import type { Action, ActionLimits, KeyValue, Package, Rule, RuleLink, Trigger }
 import { endWallMsOf, type Activation, type Outcome, type StartKind } from "../core/activation/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { Key, Namespace, NamespaceLimits } from "../core/tenancy/store.js";
+import { overridesOfWire, overridesToWire } from "../dispatch/overrides-wire.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.pb.js";
 import type { Key as WireKey } from "../gen/weft/access/v1/access.pb.js";
 import type { Action as WireAction } from "../gen/weft/action/v1/action.pb.js";
@@ -177,15 +178,20 @@ export function ruleToWire(rule: Rule): WireRule {
 // ---- tenancy ----
 
 export function namespaceToWire({ name, limits, createdWallMs }: Namespace): WireNamespace {
-  return { name, limits: { ...limits }, createTime: timestamp(createdWallMs) };
+  return {
+    name,
+    limits: { ...limits, overrides: limits.overrides && overridesToWire(limits.overrides) },
+    createTime: timestamp(createdWallMs),
+  };
 }
 
 /** Those that are set. */
 export function namespaceLimitsOfWire(limits: WireLimits | undefined): Partial<NamespaceLimits> {
-  const given: { -readonly [K in keyof NamespaceLimits]?: number } = {};
+  const given: { -readonly [K in keyof NamespaceLimits]?: NamespaceLimits[K] } = {};
   if (limits?.invocationsPerMinute !== undefined) given.invocationsPerMinute = limits.invocationsPerMinute;
   if (limits?.firesPerMinute !== undefined) given.firesPerMinute = limits.firesPerMinute;
   if (limits?.concurrentInvocations !== undefined) given.concurrentInvocations = limits.concurrentInvocations;
+  if (limits?.overrides) given.overrides = overridesOfWire(limits.overrides);
   return given;
 }
 

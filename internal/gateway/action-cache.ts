@@ -10,6 +10,7 @@ import { toWeftError, type WeftError } from "../base/errors.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { DefaultParam } from "../core/params/merge.js";
 import { parseActionName } from "../core/tenancy/name.js";
+import { quotaOfWire } from "../dispatch/overrides-wire.js";
 import { elementsOf, membersOf, type JsonText } from "../base/json-text.js";
 import type { Change, Identity as WireIdentity, ResolvedAction } from "../gen/weft/link/v1/control.pb.js";
 import type { ControllerClient } from "./controller-client.js";
@@ -250,11 +251,7 @@ function webTargetOf(resolved: ResolvedAction, owner: WireIdentity): WebTarget {
       subject: owner.subject,
       namespace: owner.namespace,
       operator: false,
-      quota: {
-        invocationsPerMinute: owner.quota?.invocationsPerMinute ?? 0,
-        firesPerMinute: owner.quota?.firesPerMinute ?? 0,
-        concurrentInvocations: owner.quota?.concurrentInvocations ?? 0,
-      },
+      quota: quotaOfWire(owner.quota),
       apiKey: "",
     },
     annotations: new Map(

@@ -13,7 +13,7 @@ import type { ActionCache, Target } from "./action-cache.js";
 import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
-import { namespaceOf, type Ending, type Invocations } from "./invocations.js";
+import { limitsProblemOf, namespaceOf, type Ending, type Invocations } from "./invocations.js";
 import { InvokeRpcs } from "./invoke-rpcs.js";
 import type { GatewayMetrics } from "./metrics.js";
 import {
@@ -115,11 +115,12 @@ export class Api implements NativeApi {
     { transactionId, traceparent }: WebContext,
   ): Promise<InvokeAnswer | undefined> {
     const { invocations, composites } = this.deps;
-    const throttle = invocations.admit(owner);
+    const throttle = await invocations.admit(owner);
     let started = false;
     try {
       const paramsJson = prepare();
       if (!paramsJson) return undefined;
+      const problem = limitsProblemOf(owner, target, paramsJson.length);
       const caller = this.#caller(
         { identity: owner, transactionId, traceparent },
         target.provideApiKey,
@@ -129,10 +130,14 @@ export class Api implements NativeApi {
       const open = target.final ? { ...target, final: false } : target;
       if (target.composite) {
         const submission = { namespace: owner.namespace, name, target: open, paramsJson, caller, traceparent };
+        started = true;
+        throttle.release(); // a controller runs it, and takes a place for it
         return answerOf(await composites.run(submission, BLOCKING_WAIT_MS_MAX));
       }
       started = true; // the place is the call's
-      return answerOf(await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX));
+      return answerOf(
+        await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX, problem),
+      );
     } finally {
       if (!started) throttle.release();
     }
@@ -147,22 +152,28 @@ export class Api implements NativeApi {
     let target = invocations.known(identity, namespace, action);
     if (!target) parseActionName("action", action);
     const waitMs = waitOf(command);
-    const throttle = invocations.admit(identity);
-    let started = false;
+    const { blocking } = command;
+    const admitted = blocking ? invocations.admit(identity) : invocations.admitRate(identity);
+    const throttle = admitted instanceof Promise ? await admitted : admitted;
+    // Of what nobody waits for, and of what is composite, the place is taken where it runs: at a controller.
+    let placed = blocking;
+    let problem: string | undefined;
     try {
       checkPayloadSize(paramsJson.length);
       target ??= await invocations.resolve(identity, namespace, action, paramsJson);
-      if (!command.blocking || target.composite) {
+      problem = limitsProblemOf(identity, target, paramsJson.length);
+      if (!blocking || target.composite) {
+        if (placed) throttle.release();
+        placed = false;
         const caller = this.#caller(context, target.provideApiKey, target.binding);
         const { traceparent } = context;
         const submission = { namespace, name: action, target, paramsJson, caller, traceparent };
-        // Awaited here: the place is kept for as long as somebody waits.
-        if (command.blocking) return await composites.run(submission, waitMs);
+        if (blocking) return await composites.run(submission, waitMs);
         return { kind: "accepted", activationId: await composites.submit(submission) };
       }
-      started = true; // the place is the call's
+      placed = false; // the place is the call's
     } finally {
-      if (!started) throttle.release();
+      if (placed) throttle.release();
     }
     return invocations.wait(
       target,
@@ -171,6 +182,7 @@ export class Api implements NativeApi {
       this.#caller(context, target.provideApiKey, target.binding),
       context.traceparent,
       waitMs,
+      problem,
     );
   }
 
@@ -179,8 +191,8 @@ export class Api implements NativeApi {
     const { identity } = context;
     const namespace = namespaceOf(identity, command.namespace);
     checkName("trigger", command.trigger);
-    invocations.admitFire(identity);
-    checkPayloadSize(command.paramsJson.length);
+    await invocations.admitFire(identity);
+    checkPayloadSize(command.paramsJson.length, identity.quota.overrides?.maxPayloadSize);
     checkJsonObject("params", command.paramsJson);
     const activationId = invocations.newActivationId();
     const { fired } = await traced(

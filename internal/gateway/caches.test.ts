@@ -196,7 +196,7 @@ describe("the cache of identities", () => {
     secretHash: createHash("sha256").update("secret").digest(),
     subject: "s",
     namespace: "ns",
-    quota: { invocationsPerMinute: 1, firesPerMinute: 2, concurrentInvocations: 3 },
+    quota: { invocationsPerMinute: 1, firesPerMinute: 2, concurrentInvocations: 3, overrides: undefined },
     operator: false,
   };
 
@@ -233,7 +233,7 @@ describe("the cache of identities", () => {
     const second = c.identify(header);
     await asked.answer({
       ...identity,
-      quota: { invocationsPerMinute: 9, firesPerMinute: 9, concurrentInvocations: 9 },
+      quota: { invocationsPerMinute: 9, firesPerMinute: 9, concurrentInvocations: 9, overrides: undefined },
     });
     expect((await second).quota.invocationsPerMinute).toBe(9);
   });

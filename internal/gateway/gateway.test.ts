@@ -581,6 +581,23 @@ describe("throttles", () => {
     await w.call(InvokeServiceService.invoke, invoke(), { headers });
   });
 
+  it("leave the place of what nobody waits for to the controller, which may refuse it", async () => {
+    const w = await world();
+    const one = { uuid: "one", secret: "o".repeat(64), namespace: "one", concurrentInvocations: 0 };
+    w.controller.keys.set("one", one);
+    w.controller.actions.set("one/echo", { path: "one/echo" });
+    const headers = { authorization: bearer(one) };
+    const request = invoke({ blocking: false });
+    expect((await w.call(InvokeServiceService.invoke, request, { headers })).activationId).toHaveLength(32);
+    w.controller.onSubmit = () =>
+      Promise.reject(new WeftError("throttled", "CONCURRENCY_LIMIT", "x", { retryAfterMs: 7 }));
+    expect(await failure(w.call(InvokeServiceService.invoke, request, { headers }))).toMatchObject({
+      kind: "throttled",
+      reason: "CONCURRENCY_LIMIT",
+      retryAfterMs: 7,
+    });
+  });
+
   it("follow new limits as soon as the change is told", async () => {
     const w = await world();
     await w.call(InvokeServiceService.invoke, invoke());
@@ -589,6 +606,46 @@ describe("throttles", () => {
     await eventually(async () => {
       expect((await failure(w.call(InvokeServiceService.invoke, invoke()))).kind).toBe("throttled");
     });
+  });
+});
+
+describe("what differs for the actions of a namespace", () => {
+  const bounded = (overrides: NonNullable<typeof GUEST.overrides>): typeof GUEST => ({ ...GUEST, overrides });
+
+  it("ends what was made under other bounds as an application error, with a record", async () => {
+    const w = await world({ before: (c) => c.keys.set(GUEST.uuid, bounded({ maxActionMemory: 128 })) });
+    const text = "memory size 256 MB exceeds allowed threshold of 128 MB";
+    const { activation } = await w.call(InvokeServiceService.invoke, invoke());
+    expect(activation).toMatchObject({ outcome: Outcome.APPLICATION_ERROR, durationMs: 0, start: Start.UNSPECIFIED });
+    expect(JSON.parse(Buffer.from(activation?.resultJson ?? "").toString())).toEqual({ error: text });
+    const call = { namespace: "_", action: "echo", params: undefined };
+    expect(await failure(w.call(InvokeServiceService.call, call))).toMatchObject({
+      reason: "APPLICATION_ERROR",
+      message: text,
+    });
+    expect(w.dispatcher.calls).toEqual([]);
+    await eventually(() => w.controller.records.length === 2);
+    expect(w.controller.records[0]).toMatchObject({ outcome: LinkOutcome.APPLICATION_ERROR, memoryMb: 256 });
+  });
+
+  it("refuses kinds and arguments that are not allowed", async () => {
+    const w = await world({
+      before: (c) => c.keys.set(GUEST.uuid, bounded({ allowedKinds: ["go:1.2"], maxPayloadSize: 10 })),
+    });
+    expect(await failure(w.call(InvokeServiceService.invoke, invoke()))).toMatchObject({
+      kind: "permissionDenied",
+      reason: "KIND_NOT_ALLOWED",
+    });
+    const large = invoke({ paramsJson: '{"k":"0123456789"}' });
+    for (const request of [large, { ...large, blocking: false }]) {
+      expect(await failure(w.call(InvokeServiceService.invoke, request))).toMatchObject({
+        kind: "invalidArgument",
+        reason: "TOO_LARGE",
+      });
+    }
+    const fire = { namespace: "_", trigger: "t", paramsJson: large.paramsJson };
+    expect(await failure(w.call(InvokeServiceService.fire, fire))).toMatchObject({ reason: "TOO_LARGE" });
+    expect(w.dispatcher.calls).toEqual([]);
   });
 });
 

@@ -52,7 +52,7 @@ export class Gateway {
   readonly #identities: IdentityCache;
   readonly #actions: ActionCache;
   readonly #webActions: ActionCache;
-  readonly #throttles = new Throttles();
+  readonly #throttles: Throttles;
   readonly #lostRecords: LostRecords;
   readonly #invocations: Invocations;
   readonly #composites: CompositeCalls;
@@ -71,6 +71,7 @@ export class Gateway {
     const { controller, dispatcher, clock, random, log, tracer } = deps;
     const metrics = new GatewayMetrics(deps.metrics, SERVED_RPCS);
     this.#metrics = metrics;
+    this.#throttles = new Throttles(clock);
     this.#identities = new IdentityCache({ controller, clock, metrics });
     this.#actions = new ActionCache({ controller, clock, metrics });
     this.#webActions = new ActionCache({
@@ -121,6 +122,11 @@ export class Gateway {
   /** What other faces do their work through. */
   get api(): NativeApi {
     return this.#api;
+  }
+
+  /** For whoever gets this gateway its share of the limits. */
+  get throttles(): Throttles {
+    return this.#throttles;
   }
 
   /** Serves OpenWhisk's REST behind Envoy; before `start`. */

@@ -7,6 +7,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
+import { quotaOfWire } from "../dispatch/overrides-wire.js";
 import type { Change, Identity as WireIdentity } from "../gen/weft/link/v1/control.pb.js";
 import type { ControllerClient } from "./controller-client.js";
 import type { GatewayMetrics } from "./metrics.js";
@@ -68,11 +69,7 @@ export class IdentityCache {
       subject: found.subject,
       namespace: found.namespace,
       operator: found.operator,
-      quota: {
-        invocationsPerMinute: found.quota?.invocationsPerMinute ?? 0,
-        firesPerMinute: found.quota?.firesPerMinute ?? 0,
-        concurrentInvocations: found.quota?.concurrentInvocations ?? 0,
-      },
+      quota: quotaOfWire(found.quota),
       apiKey: `${uuid}:${secret}`,
     };
     if (asOf === this.#changes && authorization !== undefined) this.#byHeader.set(authorization, identity); // I2

@@ -12,16 +12,17 @@ import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
-import { checkJsonObject, mergeParams } from "../core/params/merge.js";
-import { CONCURRENCY_LIMIT, Throttles, type NamespaceThrottle } from "../core/throttle/throttle.js";
+import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
+import { CONCURRENCY_LIMIT, type NamespaceThrottle, type Throttles, type Verdict } from "../core/throttle/throttle.js";
 import { checkName } from "../core/tenancy/name.js";
+import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
 import { Waits, type Wait } from "../base/waits.js";
-import { lostRecord } from "./wire.js";
+import { recordWithout } from "./wire.js";
 
 /** Longest wait for a slot. Nobody who waits for the end waits longer. */
 const START_WITHIN_MS = BLOCKING_WAIT_MS_MAX;
@@ -93,24 +94,39 @@ export class Invocations {
     return newIdBytes(this.deps.random, this.deps.clock.wallMs());
   }
 
-  /** Takes one of the namespace's places (N1). @throws throttled */
-  admit(identity: Identity): NamespaceThrottle {
-    const wallMs = this.deps.clock.wallMs();
-    const throttle = this.deps.throttles.of(identity.namespace, wallMs);
-    const refused = throttle.admitInvocation(identity.quota, wallMs);
-    if (!refused) return throttle;
-    const { metrics } = this.deps;
-    (refused.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
-    throw refused;
+  /**
+   * Takes one of the namespace's places (N1), and one of its invocations a minute. At once, unless this gateway's share is
+   * used up.
+   * @throws throttled, or rejects with it
+   */
+  admit(identity: Identity): NamespaceThrottle | Promise<NamespaceThrottle> {
+    const throttle = this.deps.throttles.of(identity.namespace);
+    return this.#admitted(throttle, throttle.admitInvocation(identity.quota));
+  }
+
+  /** As `admit`, without a place: of what a controller runs, which takes that. */
+  admitRate(identity: Identity): NamespaceThrottle | Promise<NamespaceThrottle> {
+    const throttle = this.deps.throttles.of(identity.namespace);
+    return this.#admitted(throttle, throttle.admitRate(identity.quota));
   }
 
   /** @throws throttled */
-  admitFire(identity: Identity): void {
-    const wallMs = this.deps.clock.wallMs();
-    const refused = this.deps.throttles.of(identity.namespace, wallMs).admitFire(identity.quota, wallMs);
+  async admitFire(identity: Identity): Promise<void> {
+    const refused = await this.deps.throttles.of(identity.namespace).admitFire(identity.quota);
     if (!refused) return;
     this.deps.metrics.throttledFires.inc();
     throw refused;
+  }
+
+  #admitted(
+    throttle: NamespaceThrottle,
+    verdict: Verdict | Promise<Verdict>,
+  ): NamespaceThrottle | Promise<NamespaceThrottle> {
+    if (verdict === undefined) return throttle;
+    if (verdict instanceof Promise) return verdict.then((late) => this.#admitted(throttle, late));
+    const { metrics } = this.deps;
+    (verdict.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
+    throw verdict;
   }
 
   /** The action when it is known without asking. */
@@ -130,6 +146,7 @@ export class Invocations {
   /**
    * Starts an invocation. The throttle's place belongs to the call from here on, also when it throws (N1).
    * @param ended called exactly once, later or at once, unless this throws
+   * @param problem why it ends as an application error without being run (limitsProblemOf)
    * @throws invalidArgument, failedPrecondition for the arguments
    */
   start(
@@ -140,6 +157,7 @@ export class Invocations {
     traceparent: string,
     ended: Ended,
     tag = 0,
+    problem?: string,
   ): SyncCall {
     const { clock, tracer, dispatcher } = this.deps;
     let merged: Uint8Array;
@@ -168,7 +186,8 @@ export class Invocations {
       ended,
       tag,
     );
-    dispatcher.dispatch(call);
+    if (problem === undefined) dispatcher.dispatch(call);
+    else this.#endUnrun(call, problem);
     return call;
   }
 
@@ -183,11 +202,12 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     waitMs: number,
+    problem?: string,
   ): Promise<Ending> {
     return new Promise((resolve, reject) => {
       try {
         const waiting = new Waiting(this.#waits, resolve);
-        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended);
+        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended, 0, problem);
         waiting.begin(waitMs);
       } catch (thrown) {
         reject(toWeftError(thrown));
@@ -206,11 +226,11 @@ export class Invocations {
 
   readonly #completed = (call: SyncCall, result: DispatchResult): void => {
     const { metrics, clock } = this.deps;
-    call.throttle.release(); // N1
+    const tookMs = clock.monoMs() - call.acceptedMonoMs;
+    call.throttle.release(result.kind === "done" ? tookMs : undefined); // N1
     switch (result.kind) {
       case "done": {
         metrics.invocation(result.outcome, result.startKind);
-        const tookMs = clock.monoMs() - call.acceptedMonoMs;
         metrics.overhead.observeMs(tookMs - result.durationMs);
         metrics.queue.observeMs(result.waitMs);
         break;
@@ -223,8 +243,7 @@ export class Invocations {
         metrics.invocation("lost", undefined);
         // An invoker that only forgot the result has sent the record.
         if (result.error.reason !== "OUTCOME_FORGOTTEN") {
-          const ranMs = clock.monoMs() - call.acceptedMonoMs;
-          this.#recordLoss(call, result.invokerId, ranMs, "The invoker was lost while the activation ran.");
+          this.#recordLoss(call, result.invokerId, tookMs, "The invoker was lost while the activation ran.");
         }
         break;
     }
@@ -234,7 +253,28 @@ export class Invocations {
   };
 
   #recordLoss(call: SyncCall, invokerId: string, ranMs: number, text: string): void {
-    this.deps.lostRecords.keep(lostRecord(call, { invokerId, text, ranMs, endWallMs: this.deps.clock.wallMs() }));
+    const endWallMs = this.deps.clock.wallMs();
+    this.deps.lostRecords.keep(recordWithout(call, { outcome: "platformError", invokerId, text, ranMs, endWallMs }));
+  }
+
+  #endUnrun(call: SyncCall, text: string): void {
+    const wallMs = this.deps.clock.wallMs();
+    const end = { outcome: "applicationError", invokerId: "", text, ranMs: 0, endWallMs: wallMs } as const;
+    const record = recordWithout(call, end);
+    this.deps.lostRecords.keep(record);
+    call.complete({
+      kind: "done",
+      outcome: "applicationError",
+      resultJson: record.resultJson,
+      startWallMs: record.startWallMs,
+      durationMs: 0,
+      initMs: undefined,
+      waitMs: 0,
+      timedOut: false,
+      resultSize: record.resultSize,
+      startKind: undefined,
+      invokerId: "",
+    });
   }
 
   #describe(call: SyncCall, result: DispatchResult): void {
@@ -253,6 +293,21 @@ export class Invocations {
       .start("activation.queue", span.traceparent, { kind: "consumer", startWallMs })
       .end(result.startWallMs);
   }
+}
+
+/**
+ * Whether a namespace may run an action, as its limits are now.
+ * @returns why it ends as an application error instead; undefined when it runs
+ * @throws permissionDenied when actions of its kind are not for the namespace; invalidArgument for too large arguments
+ */
+export function limitsProblemOf({ quota }: Identity, target: Target, paramsBytes: number): string | undefined {
+  const { overrides } = quota;
+  if (!overrides) return undefined;
+  checkPayloadSize(paramsBytes, overrides.maxPayloadSize);
+  checkKindAllowed(overrides.allowedKinds, target.ask.kind);
+  if (target.composite) return undefined; // who runs it looks at what runs
+  const { memoryMb, timeoutMs, concurrency } = target.ask;
+  return limitsProblem(overrides, { memoryMb, timeoutMs, concurrency, logsMb: target.logsMb });
 }
 
 /** What a caller who waits is told. */

@@ -18,7 +18,7 @@ import type { Link } from "../rpc/link.js";
 import { grpcCodeOf } from "../rpc/status.js";
 import type { Target } from "./action-cache.js";
 import type { CompositeCalls } from "./composite-calls.js";
-import { namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
+import { limitsProblemOf, namespaceOf, type Invocations, type SyncCall } from "./invocations.js";
 import type { Identity } from "./native-api.js";
 import { outcomeToWire } from "./wire.js";
 
@@ -97,7 +97,7 @@ export class InvokeStream {
       return;
     }
     let target: Target | undefined;
-    let throttle: NamespaceThrottle;
+    let admitted: NamespaceThrottle | Promise<NamespaceThrottle>;
     try {
       if (item.action !== "" || item.namespace !== "") {
         this.#namespace = namespaceOf(identity, item.namespace);
@@ -105,17 +105,47 @@ export class InvokeStream {
       } else if (this.#action === "") throw invalidField("action", "must be given in the first item");
       target = this.invocations.known(identity, this.#namespace, this.#action);
       if (!target) parseActionName("action", this.#action);
-      throttle = this.invocations.admit(identity);
+      admitted = this.invocations.admit(identity);
     } catch (thrown) {
       this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
       return;
     }
     this.#inFlight += 1;
-    if (target) this.#start(item, target, throttle);
-    else this.#resolve(item, identity, throttle);
+    if (!(admitted instanceof Promise)) {
+      this.#admitted(item, identity, target, this.#namespace, this.#action, admitted);
+      return;
+    }
+    const [namespace, action] = [this.#namespace, this.#action]; // as they are now: the next item may change them
+    admitted.then(
+      (throttle) => {
+        this.#admitted(item, identity, target, namespace, action, throttle);
+      },
+      (thrown: unknown) => {
+        this.#inFlight -= 1;
+        this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
+      },
+    );
   }
 
-  #resolve(item: StreamInvoke, identity: Identity, throttle: NamespaceThrottle): void {
+  #admitted(
+    item: StreamInvoke,
+    identity: Identity,
+    target: Target | undefined,
+    namespace: string,
+    action: string,
+    throttle: NamespaceThrottle,
+  ): void {
+    if (target) this.#start(item, identity, target, throttle);
+    else this.#resolve(item, identity, namespace, action, throttle);
+  }
+
+  #resolve(
+    item: StreamInvoke,
+    identity: Identity,
+    namespace: string,
+    action: string,
+    throttle: NamespaceThrottle,
+  ): void {
     const refuse = (thrown: unknown): void => {
       throttle.release();
       this.#inFlight -= 1;
@@ -123,31 +153,33 @@ export class InvokeStream {
     };
     let resolving: Promise<Target>;
     try {
-      resolving = this.invocations.resolve(identity, this.#namespace, this.#action, item.paramsJson);
+      resolving = this.invocations.resolve(identity, namespace, action, item.paramsJson);
     } catch (thrown) {
       refuse(thrown);
       return;
     }
     resolving.then((target) => {
-      this.#start(item, target, throttle);
+      this.#start(item, identity, target, throttle);
     }, refuse);
   }
 
-  #start(item: StreamInvoke, target: Target, throttle: NamespaceThrottle): void {
+  #start(item: StreamInvoke, identity: Identity, target: Target, throttle: NamespaceThrottle): void {
     const usual = target.provideApiKey ? this.#callerWithKey : this.#caller;
     const caller = target.binding === "" || !usual ? usual : { ...usual, binding: target.binding };
     if (!caller) throw new TypeError("an item is started before its caller is known");
     let admitted = false;
     try {
       checkPayloadSize(item.paramsJson.length);
+      const problem = limitsProblemOf(identity, target, item.paramsJson.length);
       if (target.composite) {
         admitted = true;
-        void this.#runComposite(item, target, throttle, caller);
+        throttle.release(); // a controller runs it, and takes a place for it
+        void this.#runComposite(item, target, caller);
         return;
       }
       admitted = true; // from here on the place is the call's
       const { traceparent } = this.options;
-      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call);
+      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call, problem);
     } catch (thrown) {
       if (!admitted) throttle.release();
       this.#inFlight -= 1;
@@ -156,7 +188,7 @@ export class InvokeStream {
   }
 
   /** Never rejects: what goes wrong is the item's answer (V1). */
-  async #runComposite(item: StreamInvoke, target: Target, throttle: NamespaceThrottle, caller: Caller): Promise<void> {
+  async #runComposite(item: StreamInvoke, target: Target, caller: Caller): Promise<void> {
     const { traceparent } = this.options;
     const [namespace = "", ...name] = target.path.split("/");
     const { paramsJson } = item;
@@ -181,8 +213,6 @@ export class InvokeStream {
     } catch (thrown) {
       this.#inFlight -= 1;
       this.#refuse(item.call, toWeftError(thrown), NO_BYTES);
-    } finally {
-      throttle.release();
     }
   }
 

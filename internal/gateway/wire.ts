@@ -126,10 +126,16 @@ export function activationOf(call: SyncCall, done: DoneResult): ActionActivation
   };
 }
 
-/** The record of an activation whose end nobody saw. */
-export function lostRecord(
+/** The record of an activation that no invoker runs or reports, with an error for its result. */
+export function recordWithout(
   call: SyncCall,
-  lost: { readonly invokerId: string; readonly text: string; readonly endWallMs: number; readonly ranMs: number },
+  lost: {
+    readonly outcome: "platformError" | "applicationError";
+    readonly invokerId: string;
+    readonly text: string;
+    readonly endWallMs: number;
+    readonly ranMs: number;
+  },
 ): ActivationRecord {
   const { target, caller } = call;
   const { ask } = target;
@@ -146,7 +152,7 @@ export function lostRecord(
     durationMs: Math.max(0, Math.round(lost.ranMs)),
     initMs: undefined,
     waitMs: 0,
-    outcome: LinkOutcome.PLATFORM_ERROR,
+    outcome: lost.outcome === "platformError" ? LinkOutcome.PLATFORM_ERROR : LinkOutcome.APPLICATION_ERROR,
     resultJson: result,
     resultSize: result.length,
     timedOut: false,

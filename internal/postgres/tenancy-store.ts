@@ -2,10 +2,11 @@ import { WeftError } from "../base/errors.js";
 import {
   KEYS_PER_NAMESPACE_MAX,
   type Key,
+  type LimitsChange,
   type Namespace,
-  type NamespaceLimits,
   type TenancyStore,
 } from "../core/tenancy/store.js";
+import type { NamespaceOverrides } from "../core/tenancy/overrides.js";
 import { announce } from "./changes.js";
 import type { Database, Queryable } from "./database.js";
 import { violatedConstraint } from "./errors.js";
@@ -40,17 +41,18 @@ export class PostgresTenancyStore implements TenancyStore {
     return rows.map(namespaceOf);
   }
 
-  async updateLimits(name: string, limits: Partial<NamespaceLimits>): Promise<Namespace> {
+  async updateLimits(name: string, change: LimitsChange): Promise<Namespace> {
     return this.database.transaction(async (transaction) => {
-      const [row] = await transaction.rows<NamespaceRow>(updateNamespace, [
-        name,
-        limits.invocationsPerMinute,
-        limits.firesPerMinute,
-        limits.concurrentInvocations,
-      ]);
+      const [row] = await transaction.rows<NamespaceRow>(`${selectNamespace} for update`, [name]);
       if (!row) throw namespaceNotFound(name);
+      const old = namespaceOf(row);
+      const namespace = {
+        ...old,
+        limits: typeof change === "function" ? change(old.limits) : { ...old.limits, ...change },
+      };
+      await transaction.rows(updateNamespace, namespaceValues(namespace).slice(0, 5));
       await announce(transaction, [{ namespace: name, name: "" }]);
-      return namespaceOf(row);
+      return namespace;
     });
   }
 
@@ -156,6 +158,7 @@ interface NamespaceRow {
   readonly invocations_per_minute: number;
   readonly fires_per_minute: number;
   readonly concurrent_invocations: number;
+  readonly overrides: string | null;
   readonly created_ms: number;
 }
 
@@ -166,17 +169,19 @@ function namespaceOf(row: NamespaceRow): Namespace {
       invocationsPerMinute: row.invocations_per_minute,
       firesPerMinute: row.fires_per_minute,
       concurrentInvocations: row.concurrent_invocations,
+      ...(row.overrides === null ? {} : { overrides: JSON.parse(row.overrides) as NamespaceOverrides }),
     },
     createdWallMs: row.created_ms,
   };
 }
 
-function namespaceValues({ name, limits, createdWallMs }: Namespace): (string | number)[] {
+function namespaceValues({ name, limits, createdWallMs }: Namespace): (string | number | null)[] {
   return [
     name,
     limits.invocationsPerMinute,
     limits.firesPerMinute,
     limits.concurrentInvocations,
+    limits.overrides ? JSON.stringify(limits.overrides) : null,
     Math.round(createdWallMs),
   ];
 }
@@ -201,11 +206,12 @@ function keyOf(row: KeyRow): Key {
   };
 }
 
-const namespaceColumns = "name, invocations_per_minute, fires_per_minute, concurrent_invocations, created_ms";
+const namespaceColumns =
+  "name, invocations_per_minute, fires_per_minute, concurrent_invocations, overrides, created_ms";
 const keyColumns = "uuid, secret_hash, namespace, subject, operator, created_ms";
 
 const insertNamespace = `
-  insert into namespaces (${namespaceColumns}) values ($1, $2, $3, $4, $5)
+  insert into namespaces (${namespaceColumns}) values ($1, $2, $3, $4, $5, $6)
   on conflict (name) do nothing
   returning name`;
 
@@ -217,11 +223,11 @@ const lockNamespace = `select name from namespaces where name = $1 for update`;
 
 const updateNamespace = `
   update namespaces set
-    invocations_per_minute = coalesce($2, invocations_per_minute),
-    fires_per_minute = coalesce($3, fires_per_minute),
-    concurrent_invocations = coalesce($4, concurrent_invocations)
-  where name = $1
-  returning ${namespaceColumns}`;
+    invocations_per_minute = $2,
+    fires_per_minute = $3,
+    concurrent_invocations = $4,
+    overrides = $5
+  where name = $1`;
 
 const insertKey = `insert into keys (${keyColumns}) values ($1, $2, $3, $4, $5, $6)`;
 

@@ -4,6 +4,7 @@ import { FleetRequestItem, FleetResponseItem } from "../gen/weft/link/v1/fleet.p
 import { LeaseRequestItem, LeaseResponseItem } from "../gen/weft/link/v1/lease.pb.js";
 import { WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
 import { RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
+import { QuotaRequestItem, QuotaResponseItem } from "../gen/weft/link/v1/quota.pb.js";
 import { StreamInvoke, StreamResult } from "../gen/weft/invoke/v1/invoke.pb.js";
 import type { LinkMethod } from "./link.js";
 import { recordBatchCodec } from "./record-batch.js";
@@ -38,6 +39,14 @@ export const recordLink: LinkMethod<RecordBatch, RecordAck> = {
   up: recordBatchCodec,
   down: RecordAck,
   framed: false,
+};
+
+/** Who admits calls to scheduler. */
+export const quotaLink: LinkMethod<QuotaRequestItem, QuotaResponseItem> = {
+  path: "/weft.link.v1.QuotaService/Link",
+  up: QuotaRequestItem,
+  down: QuotaResponseItem,
+  framed: true,
 };
 
 /** Client to gateway. */

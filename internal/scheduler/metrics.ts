@@ -67,6 +67,15 @@ export function schedulerMetrics(registry: MetricsRegistry<"scheduler">) {
       name: "weft_scheduler_destroys_total",
       help: "How many sandboxes of old revisions were ordered to end?",
     }),
+    quotaAccounts: registry.gauge({
+      name: "weft_scheduler_quota_accounts",
+      help: "Of how many limits of namespaces are shares handed out?",
+    }),
+    quotaItems: registry.counter({
+      name: "weft_scheduler_quota_items_total",
+      help: "What do gateways and controllers say about their shares of throttles?",
+      labels: { item: ["hello", "held", "want", "returned", "taken"] },
+    }),
     sessions: registry.counter({
       name: "weft_scheduler_sessions_ended_total",
       help: "How did sessions end?",

@@ -46,6 +46,7 @@ import {
   type LeaseResponseItem,
   type ReturnLeases,
 } from "../gen/weft/link/v1/lease.pb.js";
+import type { QuotaRequestItem, QuotaResponseItem } from "../gen/weft/link/v1/quota.pb.js";
 import type { Link } from "../rpc/link.js";
 import { Demand } from "./demand.js";
 import { FleetSession } from "./fleet-session.js";
@@ -53,6 +54,7 @@ import { InvokerRecord, type Order } from "./invoker-record.js";
 import { LeaseSession, type SessionOutcome } from "./lease-session.js";
 import type { SchedulerMetrics } from "./metrics.js";
 import { Ownership } from "./ownership.js";
+import { QuotaDesk } from "./quota-desk.js";
 import { askOfWire, leasesOfWire, leaseToWire, readyOfWire, refsOfWire } from "./wire.js";
 
 /** Rests, contention, starvation and the scale-out rule are looked at this often while anything is going on. */
@@ -148,7 +150,8 @@ export class Scheduler {
   readonly #startMs = new Map<string, number>();
   readonly #decisions = new FixedRing<Decision>(DECISIONS_KEPT);
   readonly #counts: BoundCounters;
-  #members: readonly Member[] = [];
+  readonly #quota: QuotaDesk;
+  #members: readonly Member[] | undefined;
   #ownership: Ownership | undefined;
   #order: number;
   #staleSeen = 0;
@@ -160,6 +163,15 @@ export class Scheduler {
     // Orders must not repeat over restarts, whatever the clock does: they count from a random start.
     this.#order = Math.floor(deps.random.next() * 2 ** 40) * 1_000;
     this.#bindGauges();
+    this.#quota = new QuotaDesk({
+      clock: deps.clock,
+      log: deps.log,
+      metrics: deps.metrics,
+      commanding: () => this.#ownership?.commanding() ?? false,
+      owns: (shard) => this.#ownership?.epochOf(shard) !== undefined,
+      holders: () =>
+        this.#members?.flatMap(({ role, bootId }) => (role === "gateway" || role === "controller" ? [bootId] : [])),
+    });
   }
 
   /**
@@ -180,6 +192,7 @@ export class Scheduler {
       changed: (epochs) => {
         this.#table.apply({ kind: "shards", epochs }, clock.monoMs());
         this.#pump();
+        if (epochs.size > 0) this.#quota.tookOver();
       },
       lost: () => this.#startOver(),
     });
@@ -248,6 +261,11 @@ export class Scheduler {
     session.start();
   }
 
+  /** The link of one who admits calls. Sets the link's callbacks before it returns. */
+  serveQuota(link: Link<QuotaRequestItem, QuotaResponseItem>): void {
+    this.#quota.serve(link);
+  }
+
   /** What it knows of its fleet: the rpc FleetService.Describe. */
   describe(): DescribeFleetResponse {
     return {
@@ -300,6 +318,7 @@ export class Scheduler {
         };
       }),
       decisions: this.#decisions.toArray(),
+      quota: this.#quota.debug(),
     };
   }
 
@@ -513,7 +532,7 @@ export class Scheduler {
   }
 
   #lives(invokerBootId: string): boolean {
-    return this.#members.some((member) => member.role === "invoker" && member.bootId === invokerBootId);
+    return (this.#members ?? []).some((member) => member.role === "invoker" && member.bootId === invokerBootId);
   }
 
   #invokerGone(invoker: InvokerRecord, why: string): void {
@@ -715,7 +734,7 @@ export class Scheduler {
   #refusePlacement(demand: Demand, refusal: Exclude<Placement, { kind: "placed" }>, nowMonoMs: number): void {
     const { ask } = demand;
     demand.nextLookMonoMs = nowMonoMs + NO_ROOM_LOOK_MS;
-    const awaited = this.#members.filter(
+    const awaited = (this.#members ?? []).filter(
       (m) => m.role === "invoker" && this.#invokers.get(m.bootId)?.suspect !== false,
     );
     if (refusal.kind === "unknownKind" && awaited.length === 0) {
@@ -859,6 +878,7 @@ export class Scheduler {
     const now = this.deps.clock.monoMs();
     for (const session of [...this.#leaseSessions]) session.check(now);
     for (const session of [...this.#fleetSessions]) session.check(now);
+    this.#quota.tick();
     const { startTimeoutMs } = this.deps.settings;
     for (const invoker of this.#invokers.values()) {
       for (const order of [...invoker.orders.values()]) {
@@ -889,6 +909,7 @@ export class Scheduler {
   #endSessions(): void {
     for (const session of [...this.#leaseSessions]) session.end({ kind: "stopped" });
     for (const session of [...this.#fleetSessions]) session.end({ kind: "stopped" });
+    this.#quota.startOver();
   }
 
   #newTable(): SlotTable {

@@ -104,7 +104,13 @@ export class PublicClient {
   async raiseLimits(namespace: string): Promise<void> {
     await this.call(NamespaceServiceService.updateNamespaceLimits, {
       namespace,
-      limits: { invocationsPerMinute: 1_000_000, firesPerMinute: 1_000_000, concurrentInvocations: 1_000_000 },
+      limits: {
+        invocationsPerMinute: 1_000_000,
+        firesPerMinute: 1_000_000,
+        concurrentInvocations: 1_000_000,
+        overrides: undefined,
+      },
+      clear: [],
     });
   }
 

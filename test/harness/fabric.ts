@@ -12,6 +12,8 @@ export interface FabricOptions {
   readonly mode: "dev" | "up";
   /** Default 3 in up; dev has one. */
   readonly invokers?: number;
+  /** Default 1; dev has one. */
+  readonly gateways?: number;
   /** More variables for every process of it. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -110,7 +112,10 @@ export class Fabric {
   async restart(): Promise<void> {
     const where = ["--state-dir", this.stateDir, "--grpc", this.grpc, "--rest", this.rest.slice("http://".length)];
     if (this.mode === "dev") await this.ok("dev", "--detach", ...where);
-    else await this.ok("up", ...where, "--invokers", String(this.options.invokers ?? 3));
+    else {
+      const { invokers = 3, gateways = 1 } = this.options;
+      await this.ok("up", ...where, "--invokers", String(invokers), "--gateways", String(gateways));
+    }
   }
 
   async down(): Promise<void> {

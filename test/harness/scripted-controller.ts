@@ -26,6 +26,8 @@ import {
   type WatchResponse,
 } from "../../internal/gen/weft/link/v1/control.pb.js";
 import type { CallContext } from "../../internal/rpc/call-context.js";
+import type { NamespaceOverrides } from "../../internal/core/tenancy/overrides.js";
+import { overridesToWire } from "../../internal/dispatch/overrides-wire.js";
 import { RpcServer } from "../../internal/rpc/server.js";
 
 export const CLUSTER_KEY = "cluster-key-of-a-test";
@@ -39,6 +41,7 @@ export interface ScriptedKey {
   readonly invocationsPerMinute?: number;
   readonly firesPerMinute?: number;
   readonly concurrentInvocations?: number;
+  readonly overrides?: NamespaceOverrides;
 }
 
 export interface ScriptedAction {
@@ -64,6 +67,8 @@ export class ScriptedController {
   readonly submitted: SubmitRequest[] = [];
   readonly fired: FireTriggerRequest[] = [];
   readonly awaited: AwaitRequest[] = [];
+  /** Awaited before a request is accepted. */
+  onSubmit: (request: SubmitRequest) => Promise<void> = () => Promise.resolve();
   /** Answers whoever awaits a record. */
   onAwait: (request: AwaitRequest) => Promise<AwaitResponse> = () => Promise.resolve({ record: undefined });
   readonly records: ActivationRecord[] = [];
@@ -101,10 +106,11 @@ export class ScriptedController {
         this.#watch(ctx, send as (response: WatchResponse) => Promise<void>),
     });
     server.serveService(SubmitServiceService, {
-      submit: (_ctx: CallContext, request: SubmitRequest) => {
+      submit: async (_ctx: CallContext, request: SubmitRequest) => {
         this.#maybeFail();
+        await this.onSubmit(request);
         this.submitted.push(request);
-        return Promise.resolve({});
+        return {};
       },
       await: (_ctx: CallContext, request: AwaitRequest) => {
         this.awaited.push(request);
@@ -242,6 +248,7 @@ function identityOf(key: ScriptedKey): Identity {
       invocationsPerMinute: key.invocationsPerMinute ?? 1_000_000_000,
       firesPerMinute: key.firesPerMinute ?? 1_000_000_000,
       concurrentInvocations: key.concurrentInvocations ?? 1_000_000,
+      overrides: key.overrides && overridesToWire(key.overrides),
     },
     operator: key.operator ?? false,
   };

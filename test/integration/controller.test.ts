@@ -43,7 +43,10 @@ import {
   SandboxState,
 } from "../../internal/gen/weft/link/v1/fleet.pb.js";
 import { Outcome } from "../../internal/gen/weft/link/v1/work.pb.js";
-import { NamespaceServiceService } from "../../internal/gen/weft/namespaces/v1/namespace.pb.js";
+import {
+  NamespaceServiceService,
+  UpdateNamespaceLimitsRequest,
+} from "../../internal/gen/weft/namespaces/v1/namespace.pb.js";
 import {
   ListPackagesRequest,
   Package,
@@ -652,8 +655,10 @@ describeWith(["postgres"], "a controller", () => {
         },
       );
 
-      const limits = { invocationsPerMinute: 7, firesPerMinute: undefined, concurrentInvocations: undefined };
-      const set = { namespace: me.namespace, limits };
+      const set = UpdateNamespaceLimitsRequest.fromPartial({
+        namespace: me.namespace,
+        limits: { invocationsPerMinute: 7 },
+      });
       expect(await failure(life.call(NamespaceServiceService.updateNamespaceLimits, set, me))).toMatchObject({
         kind: "permissionDenied",
       });

@@ -10,6 +10,7 @@ import { startScheduler } from "../../../internal/assembly/scheduler.js";
 import { INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
 import { choice, integer, optional, secret, text } from "../../../internal/base/config.js";
 import { WeftError } from "../../../internal/base/errors.js";
+import { newBootId } from "../../../internal/base/ids.js";
 import { LOG_LEVELS } from "../../../internal/base/pino-log.js";
 import { localWiring } from "../../../internal/assembly/wiring.js";
 import { processEdge, runCommandAt, type CommandContext } from "../../../internal/boot/command.js";
@@ -64,6 +65,8 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
       ...context,
       log: log.with({ role: name }),
       instanceId: `${name}-1`,
+      // Of its own: a scheduler takes two dispatchers of one boot for one that came again, and ends the first.
+      bootId: newBootId(context.random),
     });
     const common = { listenAddress: "127.0.0.1:0", memberTtlMs: MEMBER_TTL_MS };
     await startScheduler(role("scheduler"), wiring, common);

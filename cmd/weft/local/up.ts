@@ -30,6 +30,8 @@ export interface UpOptions {
   readonly grpcAddress: string;
   readonly restAddress: string;
   readonly invokers: number;
+  /** The first serves `grpcAddress`, each other the port after the one before; Envoy goes to all of them. */
+  readonly gateways: number;
 }
 
 /** Where a person reads what happens. */
@@ -137,6 +139,7 @@ class Installation {
 
   async start(): Promise<void> {
     const { grpcAddress } = this.options;
+    const gateways = gatewayAddresses(this.options);
     await this.#stage("migrate", () => this.#migrate());
     await Promise.all([
       this.#ensure("scheduler-1", "scheduler", {}),
@@ -150,7 +153,7 @@ class Installation {
           WEFT_DRIVER: process.env["WEFT_DRIVER"] ?? "docker",
         }),
       ),
-      this.#ensure("gateway-1", "gateway", { WEFT_GRPC_ADDRESS: grpcAddress }),
+      ...gateways.map((address, i) => this.#ensure(`gateway-${i + 1}`, "gateway", { WEFT_GRPC_ADDRESS: address })),
     ]);
     await this.#ensureEnvoy();
     writeWskprops(this.state, `http://${this.options.restAddress}`, grpcAddress);
@@ -187,7 +190,7 @@ class Installation {
       const bootstrap = renderEnvoyBootstrap(readFileSync(join(packageRoot, "deploy/envoy/bootstrap.yaml"), "utf8"), {
         listenAddress: this.options.restAddress,
         adminAddress: "127.0.0.1:0",
-        gatewayAddresses: [this.options.grpcAddress],
+        gatewayAddresses: gatewayAddresses(this.options),
         descriptorsPath,
       });
       writeFileSync(configPath, bootstrap, { mode: 0o600 });
@@ -222,6 +225,12 @@ class Installation {
     await act();
     this.talk.err(`\u2713 ${name.padEnd(13)} ${((performance.now() - fromMs) / 1_000).toFixed(1)} s\n`);
   }
+}
+
+function gatewayAddresses({ grpcAddress, gateways }: UpOptions): readonly string[] {
+  const colon = grpcAddress.lastIndexOf(":");
+  const [host, port] = [grpcAddress.slice(0, colon), Number(grpcAddress.slice(colon + 1))];
+  return Array.from({ length: gateways }, (_, i) => (i === 0 ? grpcAddress : `${host}:${port + i}`));
 }
 
 const POLL_MS = 50;

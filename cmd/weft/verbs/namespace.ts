@@ -1,13 +1,14 @@
 // Namespaces and their throttles.
 
 import {
+  NamespaceOverrides,
   NamespaceServiceService as Service,
   type Namespace,
   type NamespaceLimits,
 } from "../../../internal/gen/weft/namespaces/v1/namespace.pb.js";
 import type { Cli } from "../cli-context.js";
-import { iso, time } from "../output.js";
-import type { Verb } from "../spec.js";
+import { iso, time, usage } from "../output.js";
+import type { Values, Verb } from "../spec.js";
 import { listed, somePage, type Page, type PageRequest } from "./pages.js";
 
 export const createNamespace: Verb = async (cli, [name = ""], values) => {
@@ -51,17 +52,67 @@ export const deleteNamespace: Verb = async (cli, [name = ""]) => {
 
 export const namespaceLimits: Verb = async (cli, [name], values) => {
   const namespace = name ?? cli.namespace;
+  const { overrides, clear } = overridesIn(values);
   const limits: NamespaceLimits = {
     invocationsPerMinute: values.number("invocations-per-minute", 0, 0xffff_ffff),
     firesPerMinute: values.number("fires-per-minute", 0, 0xffff_ffff),
     concurrentInvocations: values.number("concurrent", 0, 0xffff_ffff),
+    overrides,
   };
-  if (Object.values(limits).every((limit) => limit === undefined)) {
+  if (Object.values(limits).every((limit) => limit === undefined) && clear.length === 0) {
     show(cli, await found(cli, namespace));
     return;
   }
-  show(cli, await cli.call(Service.updateNamespaceLimits, { namespace, limits }));
+  show(cli, await cli.call(Service.updateNamespaceLimits, { namespace, limits, clear: [...clear] }));
 };
+
+/** Options that set a least and a most, and the fields that they set. */
+const RANGES = [
+  ["memory", "minActionMemory", "maxActionMemory", " MiB"],
+  ["timeout", "minActionTimeout", "maxActionTimeout", " ms"],
+  ["logs", "minActionLogs", "maxActionLogs", " MiB"],
+  ["concurrency", "minActionConcurrency", "maxActionConcurrency", ""],
+] as const;
+const SIZES = [
+  ["parameter-size", "maxParameterSize"],
+  ["payload-size", "maxPayloadSize"],
+] as const;
+
+/** What the options say of actions: what to set, and what to take back. */
+function overridesIn(values: Values): { readonly overrides: NamespaceOverrides | undefined; readonly clear: string[] } {
+  const set: Partial<NamespaceOverrides> = {};
+  const clear: string[] = [];
+  for (const [option, least, most] of RANGES) {
+    const text = values.text(option);
+    if (text === undefined) continue;
+    const [min = "", max = "", ...more] = text.split(":");
+    if (more.length > 0 || !text.includes(":") || !/^\d*$/.test(min) || !/^\d*$/.test(max) || text === ":") {
+      throw usage(`--${option} must be MIN:MAX, such as 128:512, not "${text}"; either may be left out`);
+    }
+    if (min !== "") set[least] = Number(min);
+    if (max !== "") set[most] = Number(max);
+  }
+  for (const [option, field] of SIZES) {
+    const bytes = values.number(option, 0, 0xffff_ffff);
+    if (bytes !== undefined) set[field] = bytes;
+  }
+  const kinds = values.text("kinds");
+  if (kinds === "all") clear.push("allowedKinds");
+  else if (kinds !== undefined) set.allowedKinds = kinds.split(",").filter((kind) => kind !== "");
+  for (const what of values.text("reset")?.split(",") ?? []) clear.push(...fieldsOf(what.trim()));
+  const overrides = NamespaceOverrides.fromPartial(set);
+  return { overrides: Object.keys(set).length === 0 ? undefined : overrides, clear };
+}
+
+function fieldsOf(what: string): readonly string[] {
+  if (what === "kinds") return ["allowedKinds"];
+  const range = RANGES.find(([option]) => option === what);
+  if (range) return [range[1], range[2]];
+  const size = SIZES.find(([option]) => option === what);
+  if (size) return [size[1]];
+  const known = ["kinds", ...RANGES.map(([option]) => option), ...SIZES.map(([option]) => option)];
+  throw usage(`--reset must be of ${known.join(", ")}, not "${what}"`);
+}
 
 function found(cli: Cli, name: string): Promise<Namespace> {
   const getting = cli.call(Service.getNamespace, { namespace: name });
@@ -86,8 +137,30 @@ function show(cli: Cli, namespace: Namespace): void {
     ["invocations/min", String(limits?.invocationsPerMinute ?? "")],
     ["fires/min", String(limits?.firesPerMinute ?? "")],
     ["concurrent", String(limits?.concurrentInvocations ?? "")],
+    ...overrideFields(limits?.overrides),
     ["created", time(namespace.createTime)],
   ]);
+}
+
+/** What was set for the namespace; the rest is the installation's. */
+function overrideFields(overrides: NamespaceOverrides | undefined): [string, string][] {
+  if (!overrides) return [];
+  const fields: [string, string][] = [];
+  if (overrides.allowedKinds.length > 0) fields.push(["kinds", overrides.allowedKinds.join(", ")]);
+  for (const [option, least, most, unit] of RANGES) {
+    const [min, max] = [overrides[least], overrides[most]];
+    if (min !== undefined || max !== undefined) fields.push([option, `${min ?? ""}:${max ?? ""}${unit}`]);
+  }
+  for (const [option, field] of SIZES) {
+    if (overrides[field] !== undefined) fields.push([option, `${overrides[field]} bytes`]);
+  }
+  return fields;
+}
+
+function overridesJson(overrides: NamespaceOverrides | undefined): object {
+  if (!overrides) return {};
+  const { allowedKinds, ...numbers } = overrides;
+  return { ...numbers, ...(allowedKinds.length > 0 ? { allowedKinds } : {}) };
 }
 
 function namespaceJson(namespace: Namespace | undefined): Record<string, unknown> {
@@ -97,6 +170,7 @@ function namespaceJson(namespace: Namespace | undefined): Record<string, unknown
       invocationsPerMinute: namespace.limits.invocationsPerMinute,
       firesPerMinute: namespace.limits.firesPerMinute,
       concurrentInvocations: namespace.limits.concurrentInvocations,
+      ...overridesJson(namespace.limits.overrides),
     },
     createTime: iso(namespace?.createTime),
   };

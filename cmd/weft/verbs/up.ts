@@ -11,6 +11,7 @@ export const up: Verb = async (cli, _args, values) => {
       grpcAddress: values.text("grpc") ?? DEFAULT_GRPC_ADDRESS,
       restAddress: values.text("rest") ?? DEFAULT_REST_ADDRESS,
       invokers: values.number("invokers", 1, 64) ?? 3,
+      gateways: values.number("gateways", 1, 16) ?? 1,
     },
     {
       out: (text) => {

@@ -6,6 +6,7 @@ import type { Random } from "../../base/random.js";
 import { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { formatActionName, parseActionName, qualifiedKey } from "../tenancy/name.js";
+import { checkKindAllowed, INSTALLATION_BOUNDS, type ActionBounds } from "../tenancy/overrides.js";
 import {
   ANNOTATION_RULES,
   firstVersion,
@@ -16,8 +17,8 @@ import {
   type EntityInput,
 } from "./entity.js";
 import { checkExec, type ExecInput } from "./exec.js";
-import { checkKeyValues, mergeKeyValues } from "./key-values.js";
-import { DEFAULT_LIMITS, mergeLimits, type LimitsInput } from "./limits.js";
+import { checkKeyValues, mergeKeyValues, type KeyValueRules } from "./key-values.js";
+import { defaultLimits, mergeLimits, type LimitsInput } from "./limits.js";
 import type { Draft, Revision } from "./store.js";
 import { PARAMETERS_BYTES_MAX, type Action, type Exec, type KeyValue, type Package } from "./types.js";
 
@@ -50,17 +51,23 @@ export function newRevisionId(random: Random): string {
 }
 
 /** @throws invalidArgument with every field that is wrong */
-export function newAction(input: ActionInput, manifest: RuntimeManifest, revisionId: string): ActionWrite {
+export function newAction(
+  input: ActionInput,
+  manifest: RuntimeManifest,
+  revisionId: string,
+  bounds = INSTALLATION_BOUNDS,
+): ActionWrite {
   const violations = new Violations();
   const name = violations.try(() => formatActionName(parseActionName("name", input.name)));
-  checkKeyValues("parameters", input.parameters, PARAMETER_RULES, violations);
+  checkKeyValues("parameters", input.parameters, parameterRules(bounds), violations);
   checkKeyValues("annotations", input.annotations, ANNOTATION_RULES, violations);
   const version = firstVersion(input, violations);
-  const limits = mergeLimits(DEFAULT_LIMITS, input.limits ?? {}, violations);
+  const limits = mergeLimits(defaultLimits(bounds), input.limits ?? {}, violations, bounds);
   if (!input.exec) violations.add("exec", "is required");
   const exec = input.exec && checkExec(input.exec, manifest, input.namespace, violations);
   violations.check();
   invariant(name !== undefined && exec !== undefined && input.exec !== undefined, "a missing part is a violation");
+  checkKindAllowed(bounds.allowedKinds, exec.kind);
   return {
     draft: {
       namespace: input.namespace,
@@ -83,6 +90,7 @@ export function changedAction(
   change: ActionChange,
   manifest: RuntimeManifest,
   revisionId: string,
+  bounds = INSTALLATION_BOUNDS,
 ): ActionWrite {
   const violations = new Violations();
   const mask = new UpdateMask(
@@ -90,12 +98,12 @@ export function changedAction(
     ["exec", "parameters", "annotations", "limits", "publish", "version"],
     violations,
   );
-  const given = listAfter("parameters", old.parameters, change.parameters, PARAMETER_RULES, mask, violations);
+  const given = listAfter("parameters", old.parameters, change.parameters, parameterRules(bounds), mask, violations);
   const annotations = annotationsAfter(old, change, mask.has("annotations", change.annotations.length > 0), violations);
   const version = versionAfter(old, change, mask, violations);
   const limits =
     mask.has("limits", change.limits !== undefined) && change.limits
-      ? mergeLimits(old.limits, change.limits, violations)
+      ? mergeLimits(old.limits, change.limits, violations, bounds)
       : old.limits;
   if (mask.names("limits") && !change.limits) violations.add("limits", "is named in update_fields but not given");
   if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
@@ -105,6 +113,7 @@ export function changedAction(
     violations.add("exec.kind", `"${old.exec.kind}" is no longer supported; give the action code of another kind`);
   }
   violations.check();
+  checkKindAllowed(bounds.allowedKinds, exec.kind);
   // What a sequence showed as its parameters are not the arguments of code that takes its place.
   const kept = old.exec.components && given === old.parameters ? [] : given;
   return {
@@ -184,6 +193,10 @@ function annotationsAfter(
     }
   }
   return merged;
+}
+
+function parameterRules({ parameterBytesMax }: ActionBounds): KeyValueRules {
+  return { ...PARAMETER_RULES, bytesMax: parameterBytesMax };
 }
 
 function parametersOf({ components }: Exec, given: readonly KeyValue[]): readonly KeyValue[] {

@@ -13,6 +13,8 @@ const ENTRY_OVERHEAD_BYTES = 20;
 export interface KeyValueRules {
   /** False for annotations: they cannot be handed over at init. */
   readonly mayInit: boolean;
+  /** Most bytes; default PARAMETERS_BYTES_MAX. */
+  readonly bytesMax?: number;
 }
 
 /** Adds what is wrong with a list to the violations: keys, values, repeated keys, size. */
@@ -22,6 +24,7 @@ export function checkKeyValues(
   rules: KeyValueRules,
   violations: Violations,
 ): void {
+  const { bytesMax = PARAMETERS_BYTES_MAX } = rules;
   const seen = new Set<string>();
   let bytes = 2;
   list.forEach(({ key, valueJson, init }, i) => {
@@ -34,13 +37,13 @@ export function checkKeyValues(
     bytes += ENTRY_OVERHEAD_BYTES + Buffer.byteLength(key) + Buffer.byteLength(valueJson);
     if (valueJson === "") violations.add(`${at}.value_json`, "must be JSON text; null for no value");
     // What is refused for its size is not read: it may be anything.
-    else if (bytes <= PARAMETERS_BYTES_MAX) {
+    else if (bytes <= bytesMax) {
       const wrong = jsonProblem(valueJson);
       if (wrong !== undefined) violations.add(`${at}.value_json`, wrong);
     }
   });
-  if (bytes > PARAMETERS_BYTES_MAX) {
-    violations.addTooLarge(field, `larger than allowed: ${bytes} > ${PARAMETERS_BYTES_MAX} bytes`);
+  if (bytes > bytesMax) {
+    violations.addTooLarge(field, `larger than allowed: ${bytes} > ${bytesMax} bytes`);
   }
 }
 

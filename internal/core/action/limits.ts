@@ -4,6 +4,8 @@ import { LIMIT_BOUNDS, type ActionLimits } from "./types.js";
 /** Limits as a request gives them: undefined is not given. */
 export type LimitsInput = { readonly [K in keyof ActionLimits]?: number | undefined };
 
+export type LimitBounds = Readonly<Record<keyof ActionLimits, { readonly min: number; readonly max: number }>>;
+
 const FIELDS = {
   timeoutMs: { field: "timeout_ms", unit: "ms" },
   memoryMb: { field: "memory_mb", unit: "MiB" },
@@ -20,13 +22,25 @@ export const DEFAULT_LIMITS: ActionLimits = {
   concurrency: LIMIT_BOUNDS.concurrency.default,
 };
 
+/** Limits of an action that gives none: the usual ones, as far as they are allowed. */
+export function defaultLimits(bounds: LimitBounds): ActionLimits {
+  const limits = { ...DEFAULT_LIMITS };
+  for (const name of NAMES) limits[name] = Math.min(bounds[name].max, Math.max(bounds[name].min, limits[name]));
+  return limits;
+}
+
 /** Limits field by field: what is given, else what was there. Adds what is out of bounds to the violations. */
-export function mergeLimits(base: ActionLimits, given: LimitsInput, violations: Violations): ActionLimits {
+export function mergeLimits(
+  base: ActionLimits,
+  given: LimitsInput,
+  violations: Violations,
+  bounds: LimitBounds = LIMIT_BOUNDS,
+): ActionLimits {
   const merged = { ...base };
   for (const name of NAMES) {
     const value = given[name];
     if (value === undefined) continue;
-    const { min, max } = LIMIT_BOUNDS[name];
+    const { min, max } = bounds[name];
     const { field, unit } = FIELDS[name];
     if (!Number.isInteger(value) || value < min || value > max) {
       violations.add(`limits.${field}`, `must be between ${min} and ${max}${unit && ` ${unit}`}, not ${value}`);

@@ -20,10 +20,10 @@ export const JSON_DEPTH_MAX = 500;
 /** Reason of the error for arguments that override final parameters. */
 export const FINAL_PARAMETERS = "FINAL_PARAMETERS";
 
-/** @throws invalidArgument TOO_LARGE above PAYLOAD_BYTES_MAX */
-export function checkPayloadSize(bytes: number): void {
-  if (bytes <= PAYLOAD_BYTES_MAX) return;
-  const description = `larger than allowed: ${bytes} > ${PAYLOAD_BYTES_MAX} bytes`;
+/** @throws invalidArgument TOO_LARGE above the most that is allowed */
+export function checkPayloadSize(bytes: number, bytesMax = PAYLOAD_BYTES_MAX): void {
+  if (bytes <= bytesMax) return;
+  const description = `larger than allowed: ${bytes} > ${bytesMax} bytes`;
   throw new WeftError("invalidArgument", TOO_LARGE, `params: ${description}`, {
     fields: [{ field: "params", description }],
   });

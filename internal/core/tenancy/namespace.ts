@@ -1,6 +1,7 @@
 import { Violations } from "../../base/violations.js";
 import { checkSubject, subjectOfNamespace } from "./key.js";
 import { nameProblem } from "./name.js";
+import { limitsAfter } from "./overrides.js";
 import type { Namespace, NamespaceLimits } from "./store.js";
 
 export interface NamespaceInput {
@@ -24,9 +25,10 @@ export function newNamespace(
   if (problem !== undefined) violations.add("namespace", problem);
   const subject = input.subject === "" ? subjectOfNamespace(input.name) : input.subject;
   if (input.subject !== "") checkSubject("subject", subject, violations);
+  const limits = limitsAfter(defaults, input.limits, [], violations);
   violations.check();
   return {
-    namespace: { name: input.name, limits: { ...defaults, ...input.limits }, createdWallMs: wallMs },
+    namespace: { name: input.name, limits, createdWallMs: wallMs },
     subject,
   };
 }

@@ -98,6 +98,37 @@ export function tenancyStoreSuite(
         expect((await store.updateLimits("guest", {})).limits.invocationsPerMinute).toBe(1);
       });
 
+      it("keeps what differs from the installation for its actions", async () => {
+        const limits = {
+          ...LOCAL_NAMESPACE_LIMITS,
+          overrides: { allowedKinds: ["nodejs:20"], maxActionMemory: 1_024 },
+        };
+        await store.createNamespace(aNamespace({ limits }), aKey());
+        expect(await other.getNamespace("guest")).toEqual(aNamespace({ limits }));
+        const raised = { ...limits, overrides: { minActionLogs: 1 } };
+        await store.updateLimits("guest", { overrides: { minActionLogs: 1 } });
+        expect(await other.listNamespaces(1, undefined)).toEqual([aNamespace({ limits: raised })]);
+        await store.updateLimits("guest", () => LOCAL_NAMESPACE_LIMITS);
+        expect(await other.getNamespace("guest")).toEqual(aNamespace());
+      });
+
+      it("is changed from what is there, with nobody between, or not at all", async () => {
+        await store.ensureNamespace(aNamespace({ limits: { ...LOCAL_NAMESPACE_LIMITS, firesPerMinute: 0 } }));
+        await Promise.all(
+          Array.from({ length: 10 }, (_, i) =>
+            (i % 2 ? store : other).updateLimits("guest", (old) => ({
+              ...old,
+              firesPerMinute: old.firesPerMinute + 1,
+            })),
+          ),
+        );
+        const refuse = (): never => {
+          throw new Error("no");
+        };
+        await expect(store.updateLimits("guest", refuse)).rejects.toThrow("no");
+        expect((await store.getNamespace("guest")).limits.firesPerMinute).toBe(10);
+      });
+
       it("goes with its keys, and its name can be had again", async () => {
         await store.createNamespace(aNamespace(), aKey());
         await other.deleteNamespace("guest");

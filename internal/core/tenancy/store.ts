@@ -1,9 +1,15 @@
+import type { NamespaceOverrides } from "./overrides.js";
+
 /** Throttles of a namespace. 0 refuses everything. */
 export interface NamespaceLimits {
   readonly invocationsPerMinute: number;
   readonly firesPerMinute: number;
   readonly concurrentInvocations: number;
+  /** What differs from the installation for the actions of the namespace. */
+  readonly overrides?: NamespaceOverrides | undefined;
 }
+
+export type LimitsChange = Partial<NamespaceLimits> | ((old: NamespaceLimits) => NamespaceLimits);
 
 /** What a local installation gives a namespace: generous, because its owner is also its operator. */
 export const LOCAL_NAMESPACE_LIMITS: NamespaceLimits = {
@@ -44,8 +50,8 @@ export interface TenancyStore {
   getNamespace(name: string): Promise<Namespace>;
   /** Ordered by name, after `after` when given. */
   listNamespaces(limit: number, after: string | undefined): Promise<readonly Namespace[]>;
-  /** Sets the given limits. @throws notFound */
-  updateLimits(name: string, limits: Partial<NamespaceLimits>): Promise<Namespace>;
+  /** Sets the given limits, or what is made of those that are there, with nobody between. @throws notFound; what it throws */
+  updateLimits(name: string, limits: LimitsChange): Promise<Namespace>;
   /** Removes it with its keys and entities; activations stay. @throws notFound */
   deleteNamespace(name: string): Promise<void>;
   /** @throws notFound when the namespace does not exist, throttled above KEYS_PER_NAMESPACE_MAX */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { ManualClock } from "../../../test/harness/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
-import { NamespaceThrottle, Throttles } from "./throttle.js";
+import { Throttles, type Verdict } from "./throttle.js";
 
 const MINUTE = 60_000;
 const limits: NamespaceLimits = { invocationsPerMinute: 3, firesPerMinute: 2, concurrentInvocations: 2 };
@@ -10,14 +11,22 @@ type Step =
   | { readonly at: number; readonly fire: string; readonly retryAfterMs?: number }
   | { readonly release: true };
 
+/** What is told at once, as it is when nobody is asked. */
+function atOnce(verdict: Verdict | Promise<Verdict>): Verdict {
+  if (verdict instanceof Promise) throw new Error("nobody was to be asked");
+  return verdict;
+}
+
 function run(steps: readonly Step[], given: NamespaceLimits = limits): void {
-  const throttle = new NamespaceThrottle();
+  const clock = new ManualClock(0);
+  const throttle = new Throttles(clock).of("ns");
   for (const step of steps) {
     if ("release" in step) {
       throttle.release();
       continue;
     }
-    const refused = "invoke" in step ? throttle.admitInvocation(given, step.at) : throttle.admitFire(given, step.at);
+    clock.jumpWall(step.at - clock.wallMs());
+    const refused = atOnce("invoke" in step ? throttle.admitInvocation(given) : throttle.admitFire(given));
     expect([step.at, refused?.message ?? "admitted"]).toEqual([step.at, "invoke" in step ? step.invoke : step.fire]);
     if (step.retryAfterMs !== undefined) expect(refused?.retryAfterMs).toBe(step.retryAfterMs);
     if (refused) expect(refused.kind).toBe("throttled");
@@ -85,7 +94,7 @@ describe("the throttle of a namespace", () => {
     ],
     [
       "refuses everything at 0 in flight",
-      [{ at: 0, invoke: "too many concurrent requests in flight (count: 0, allowed: 0)" }],
+      [{ at: 0, invoke: "too many concurrent requests in flight (count: 0, allowed: 0)", retryAfterMs: 100 }],
       { invocationsPerMinute: 1, firesPerMinute: 1, concurrentInvocations: 0 },
     ],
   ];
@@ -96,16 +105,31 @@ describe("the throttle of a namespace", () => {
   }
 });
 
+describe("when a place is free again", () => {
+  it("is guessed from how long calls take and how many there are", () => {
+    const clock = new ManualClock(0);
+    const throttle = new Throttles(clock).of("ns");
+    const given = { ...limits, invocationsPerMinute: 100, concurrentInvocations: 4 };
+    atOnce(throttle.admitInvocation(given));
+    throttle.release(2_000);
+    for (let i = 0; i < 4; i++) expect(atOnce(throttle.admitInvocation(given))).toBeUndefined();
+    expect(atOnce(throttle.admitInvocation(given))).toMatchObject({ retryAfterMs: 500 });
+  });
+});
+
 describe("the throttles of all namespaces", () => {
   it("are the same for the same namespace and forget only those that are idle", () => {
-    const throttles = new Throttles();
-    const busy = throttles.of("busy", 0);
-    busy.admitInvocation(limits, 0);
-    for (let i = 0; i < 3_000; i++)
-      throttles.of(`n${i}`, i < 1_500 ? 0 : MINUTE).admitFire(limits, i < 1_500 ? 0 : MINUTE);
-    expect(throttles.of("busy", MINUTE)).toBe(busy);
-    expect(throttles.of("n2999", MINUTE).admitFire(limits, MINUTE)).toBeUndefined();
-    expect(throttles.of("n2999", MINUTE).admitFire(limits, MINUTE)).toMatchObject({ reason: "RATE_LIMIT" });
+    const clock = new ManualClock(0);
+    const throttles = new Throttles(clock);
+    const busy = throttles.of("busy");
+    void busy.admitInvocation(limits);
+    for (let i = 0; i < 3_000; i++) {
+      if (i === 1_500) clock.jumpWall(MINUTE);
+      void throttles.of(`n${i}`).admitFire(limits);
+    }
+    expect(throttles.of("busy")).toBe(busy);
+    expect(atOnce(throttles.of("n2999").admitFire(limits))).toBeUndefined();
+    expect(atOnce(throttles.of("n2999").admitFire(limits))).toMatchObject({ reason: "RATE_LIMIT" });
     expect(throttles.size).toBeLessThan(2_600);
   });
 });

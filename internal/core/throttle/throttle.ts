@@ -1,99 +1,130 @@
-// Throttles of a namespace as OpenWhisk's users know them: counters per calendar minute, and a bound on what is in
-// flight. Pure: time comes with each question.
+// Throttles of a namespace as OpenWhisk's users know them: rates per calendar minute, and a bound on what is in flight.
+// The limits hold for all gateways and controllers together: each admits calls from its share.
 //
-//   T1. A refused request counts as well: hammering does not help.
-//   T2. What was admitted with admitInvocation is in flight until its one release.
+//   T1. A refused request is counted as well: hammering does not help.
+//   T2. What was admitted with admitInvocation or admitPlace is in flight until its one release.
 
-import { WeftError } from "../../base/errors.js";
+import type { Clock } from "../../base/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
+import type { Holding, QuotaAccount, QuotaKind } from "./account.js";
+import { PlaceShare, RateShare, type BankPort, type Denial, type Share, type Verdict } from "./share.js";
 
-const MINUTE_MS = 60_000;
-/** A slot becomes free when some activation ends; nobody knows when. */
-const CONCURRENT_RETRY_MS = 100;
-
-/** Reasons of refusals. */
-export const RATE_LIMIT = "RATE_LIMIT";
-export const CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT";
+export { CONCURRENCY_LIMIT, RATE_LIMIT, type Verdict } from "./share.js";
 
 export class NamespaceThrottle {
-  readonly #invocations = new MinuteCounter();
-  readonly #fires = new MinuteCounter();
-  #inFlight = 0;
+  readonly #invocations: RateShare;
+  readonly #fires: RateShare;
+  readonly #places: PlaceShare;
+
+  constructor(namespace: string, bank: BankPort, clock: Clock) {
+    this.#invocations = new RateShare(namespace, "invocations", bank, clock);
+    this.#fires = new RateShare(namespace, "fires", bank, clock);
+    this.#places = new PlaceShare(namespace, bank, clock);
+  }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#places.inFlight;
   }
 
-  /** @returns why not, or undefined: it is in flight until `release` (T2) */
-  admitInvocation(limits: NamespaceLimits, nowWallMs: number): WeftError | undefined {
-    const refused = this.#invocations.admit(limits.invocationsPerMinute, nowWallMs);
-    if (refused) return refused;
-    if (this.#inFlight >= limits.concurrentInvocations) {
-      return new WeftError(
-        "throttled",
-        CONCURRENCY_LIMIT,
-        `too many concurrent requests in flight (count: ${this.#inFlight}, allowed: ${limits.concurrentInvocations})`,
-        { retryAfterMs: CONCURRENT_RETRY_MS },
-      );
-    }
-    this.#inFlight += 1;
-    return undefined;
+  /** One of a minute's invocations, and a place until `release` (T2). @returns why not, at once if that is known */
+  admitInvocation(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    const refused = this.#invocations.admit(limits.invocationsPerMinute);
+    if (!refused) return this.#places.admit(limits.concurrentInvocations);
+    if (!(refused instanceof Promise)) return refused;
+    this.#places.warm(limits.concurrentInvocations);
+    return refused.then((verdict) => verdict ?? this.#places.admit(limits.concurrentInvocations));
   }
 
-  release(): void {
-    this.#inFlight -= 1;
+  /** One of a minute's invocations, without a place: whoever runs it takes that. */
+  admitRate(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    return this.#invocations.admit(limits.invocationsPerMinute);
   }
 
-  /** @returns why not */
-  admitFire(limits: NamespaceLimits, nowWallMs: number): WeftError | undefined {
-    return this.#fires.admit(limits.firesPerMinute, nowWallMs);
+  /** A place until `release` (T2). */
+  admitPlace(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    return this.#places.admit(limits.concurrentInvocations);
+  }
+
+  admitFire(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    return this.#fires.admit(limits.firesPerMinute);
+  }
+
+  /** A place, whatever the limit says, until `release`: of what was admitted by somebody who is gone. */
+  occupy(): void {
+    this.#places.occupy();
+  }
+
+  /** @param tookMs how long the activation took, when it ran: from it is guessed when the next place is free */
+  release(tookMs?: number): void {
+    this.#places.release(tookMs);
   }
 
   /** True when forgetting it changes nothing. */
-  idle(nowWallMs: number): boolean {
-    return this.#inFlight === 0 && this.#invocations.over(nowWallMs) && this.#fires.over(nowWallMs);
+  get idle(): boolean {
+    return this.#places.idle && this.#invocations.idle && this.#fires.idle;
   }
-}
 
-/** Counts what happens in a calendar minute. */
-class MinuteCounter {
-  #minute = -1;
-  #count = 0;
+  /** Gives its places back, before it is forgotten. */
+  drop(): void {
+    this.#places.drop();
+  }
 
-  admit(allowed: number, nowWallMs: number): WeftError | undefined {
-    const minute = Math.floor(nowWallMs / MINUTE_MS);
-    if (minute !== this.#minute) {
-      this.#minute = minute;
-      this.#count = 0;
+  share(kind: QuotaKind): Share {
+    switch (kind) {
+      case "invocations":
+        return this.#invocations;
+      case "fires":
+        return this.#fires;
+      case "places":
+        return this.#places;
     }
-    this.#count += 1; // T1
-    if (this.#count <= allowed) return undefined;
-    return new WeftError(
-      "throttled",
-      RATE_LIMIT,
-      `too many requests in the last minute (count: ${this.#count}, allowed: ${allowed})`,
-      { retryAfterMs: Math.ceil((minute + 1) * MINUTE_MS - nowWallMs) },
-    );
   }
 
-  over(nowWallMs: number): boolean {
-    return Math.floor(nowWallMs / MINUTE_MS) !== this.#minute;
+  get shares(): readonly Share[] {
+    return [this.#invocations, this.#fires, this.#places];
   }
 }
 
 /** Looked through for idle ones when this many are there, and at every doubling. */
 const SWEEP_AT = 1_024;
 
+/** One who admits calls and is alone: what is admitted is bounded by the limits themselves. */
+const NOBODY: BankPort = {
+  waitMs: () => 0,
+  holders: () => 1,
+  want: () => undefined,
+  giveBack: () => undefined,
+  taken: () => undefined,
+  silent: () => undefined,
+};
+
 /** The throttles of all namespaces that lately did something. */
 export class Throttles {
   readonly #byNamespace = new Map<string, NamespaceThrottle>();
   #sweepAt = SWEEP_AT;
+  #port = NOBODY;
+  /** What shares are given: the port may be set later. */
+  readonly #bank: BankPort = {
+    waitMs: () => this.#port.waitMs(),
+    holders: () => this.#port.holders(),
+    want: (account, limit, permits, urgent) => this.#port.want(account, limit, permits, urgent),
+    giveBack: (account, permits, recalled) => this.#port.giveBack(account, permits, recalled),
+    taken: (account, permits) => this.#port.taken(account, permits),
+    silent: () => this.#port.silent(),
+  };
 
-  of(namespace: string, nowWallMs: number): NamespaceThrottle {
+  constructor(private readonly clock: Clock) {}
+
+  /** Says how the bank is asked; before, nobody is. */
+  connect(port: BankPort): void {
+    this.#port = port;
+  }
+
+  of(namespace: string): NamespaceThrottle {
     const known = this.#byNamespace.get(namespace);
     if (known) return known;
-    if (this.#byNamespace.size >= this.#sweepAt) this.#sweep(nowWallMs);
-    const made = new NamespaceThrottle();
+    if (this.#byNamespace.size >= this.#sweepAt) this.#sweep();
+    const made = new NamespaceThrottle(namespace, this.#bank, this.clock);
     this.#byNamespace.set(namespace, made);
     return made;
   }
@@ -102,9 +133,42 @@ export class Throttles {
     return this.#byNamespace.size;
   }
 
-  #sweep(nowWallMs: number): void {
+  // ---- what the bank says ----
+
+  granted({ namespace, kind, minute }: QuotaAccount, permits: number): void {
+    // One that was forgotten was idle: what comes too late for it goes back.
+    const throttle = this.#byNamespace.get(namespace);
+    if (throttle) throttle.share(kind).grant(minute, permits);
+    else this.#port.giveBack({ namespace, kind, minute }, permits, false);
+  }
+
+  denied({ namespace, kind, minute }: QuotaAccount, denial: Denial): void {
+    this.#byNamespace.get(namespace)?.share(kind).denial(minute, denial);
+  }
+
+  recalled(account: QuotaAccount): void {
+    const throttle = this.#byNamespace.get(account.namespace);
+    if (throttle) throttle.share(account.kind).recall(account.minute);
+    else this.#port.giveBack(account, 0, true);
+  }
+
+  /** Everything that is held, for a bank that may not know of it. */
+  held(): Holding[] {
+    const holdings: Holding[] = [];
+    for (const { shares } of this.#byNamespace.values()) for (const share of shares) holdings.push(...share.held());
+    return holdings;
+  }
+
+  /** The bank can be asked, after it was told what is held. */
+  linked(): void {
+    for (const { shares } of this.#byNamespace.values()) for (const share of shares) share.asksAnew();
+  }
+
+  #sweep(): void {
     for (const [namespace, throttle] of this.#byNamespace) {
-      if (throttle.idle(nowWallMs)) this.#byNamespace.delete(namespace);
+      if (!throttle.idle) continue;
+      throttle.drop();
+      this.#byNamespace.delete(namespace);
     }
     this.#sweepAt = Math.max(SWEEP_AT, this.#byNamespace.size * 2);
   }

@@ -3,6 +3,7 @@
 import { WeftError } from "../../../base/errors.js";
 import { SEQUENCE_LENGTH_MAX } from "../../../core/action/exec.js";
 import { CODE_BYTES_MAX, LIMIT_BOUNDS, SEQUENCE_KIND } from "../../../core/action/types.js";
+import { boundsOf, type ActionBounds } from "../../../core/tenancy/overrides.js";
 import {
   Action,
   ActionServiceService as Actions,
@@ -15,6 +16,7 @@ import {
 } from "../../../gen/weft/action/v1/action.pb.js";
 import type { Limits } from "../../../gen/weft/common/v1/common.pb.js";
 import { GetPackageRequest, PackageServiceService as Packages } from "../../../gen/weft/packages/v1/package.pb.js";
+import type { Identity } from "../../native-api.js";
 import { jsonResponse, type RestResponse } from "../message.js";
 import type { OpenWhiskCall } from "./call.js";
 import { epochMs, readBoolean, readQualifiedName, readString, readVersion, writeHead } from "./entity.js";
@@ -69,7 +71,7 @@ export async function putAction(call: OpenWhiskCall): Promise<RestResponse> {
   const namespace = call.namespace();
   const name = call.action();
   const overwrite = call.query.boolean("overwrite", false);
-  const draft = readDraft(call.entityBody(), call.identity.namespace);
+  const draft = readDraft(call.entityBody(), call.identity);
   const action = Action.fromPartial({ namespace, name, ...draft.fields });
   let stored: Action;
   if (!overwrite) {
@@ -129,11 +131,11 @@ interface Draft {
   readonly deleteAnnotations: string[];
 }
 
-function readDraft(body: ReadonlyMap<string, JsonText>, own: string): Draft {
-  const exec = readExec(body.get("exec"), own);
+function readDraft(body: ReadonlyMap<string, JsonText>, { namespace, quota }: Identity): Draft {
+  const exec = readExec(body.get("exec"), namespace);
   const parameters = readKeyValues(body, "parameters");
   const annotations = readKeyValues(body, "annotations");
-  const limits = readLimits(body.get("limits"));
+  const limits = readLimits(body.get("limits"), boundsOf(quota.overrides));
   const version = readVersion(body);
   const publish = readBoolean(body, "publish");
   const read = { exec, parameters, annotations, limits, version, publish };
@@ -219,8 +221,7 @@ function isBase64(text: string): boolean {
 }
 
 interface LimitRule {
-  readonly min: number;
-  readonly max: number;
+  readonly limit: "timeoutMs" | "memoryMb" | "logsMb" | "concurrency";
   readonly wholeNumber: string;
   readonly above: (value: number, max: number) => string;
   readonly below: (value: number, min: number) => string;
@@ -228,36 +229,36 @@ interface LimitRule {
 
 const LIMIT_RULES = {
   timeout: {
-    ...LIMIT_BOUNDS.timeoutMs,
+    limit: "timeoutMs",
     wholeNumber: "time",
     above: (v, max) => `duration ${v} milliseconds exceeds allowed threshold of ${max} milliseconds`,
     below: (v, min) => `duration ${v} milliseconds below allowed threshold of ${min} milliseconds`,
   },
   memory: {
-    ...LIMIT_BOUNDS.memoryMb,
+    limit: "memoryMb",
     wholeNumber: "memory",
     above: (v, max) => `memory size ${v} MB exceeds allowed threshold of ${max} MB`,
     below: (v, min) => `memory size ${v} MB below allowed threshold of ${min} MB`,
   },
   logs: {
-    ...LIMIT_BOUNDS.logsMb,
+    limit: "logsMb",
     wholeNumber: "log",
     above: (v, max) => `log size ${v} MB exceeds allowed threshold of ${max} MB`,
     below: (v, min) => `log size ${v} MB below allowed threshold of ${min} MB`,
   },
   concurrency: {
-    ...LIMIT_BOUNDS.concurrency,
+    limit: "concurrency",
     wholeNumber: "intra concurrency",
     above: (v, max) => `concurrency ${v} exceeds allowed threshold of ${max}`,
     below: (v, min) => `concurrency ${v} below allowed threshold of ${min}`,
   },
 } as const satisfies Record<string, LimitRule>;
 
-function readLimits(text: JsonText | undefined): Limits | undefined {
+function readLimits(text: JsonText | undefined, bounds: ActionBounds): Limits | undefined {
   if (text === undefined || text === "null") return undefined;
   if (typeOf(text) !== "object") throw malformed("'limits' must be an object");
   const members = membersOf(text);
-  const read = (name: keyof typeof LIMIT_RULES): number | undefined => readLimit(members, name);
+  const read = (name: keyof typeof LIMIT_RULES): number | undefined => readLimit(members, name, bounds);
   const instances = members.get("instances");
   if (instances !== undefined && instances !== "null") {
     throw malformed("limits.instances is not supported: the platform starts as many sandboxes as are needed");
@@ -270,14 +271,19 @@ function readLimits(text: JsonText | undefined): Limits | undefined {
   };
 }
 
-function readLimit(members: ReadonlyMap<string, JsonText>, name: keyof typeof LIMIT_RULES): number | undefined {
+function readLimit(
+  members: ReadonlyMap<string, JsonText>,
+  name: keyof typeof LIMIT_RULES,
+  bounds: ActionBounds,
+): number | undefined {
   const text = members.get(name);
   if (text === undefined || text === "null") return undefined;
   const rule: LimitRule = LIMIT_RULES[name];
   const value = typeOf(text) === "number" ? Number(text) : NaN;
   if (!Number.isInteger(value)) throw malformed(`${rule.wholeNumber} limit must be whole number`);
-  if (value > rule.max) throw malformed(`requirement failed: ${rule.above(value, rule.max)}`);
-  if (value < rule.min) throw malformed(`requirement failed: ${rule.below(value, rule.min)}`);
+  const { min, max } = bounds[rule.limit];
+  if (value > max) throw malformed(`requirement failed: ${rule.above(value, max)}`);
+  if (value < min) throw malformed(`requirement failed: ${rule.below(value, min)}`);
   return value;
 }
 

@@ -1,6 +1,7 @@
 // The documents that OpenWhisk answers without credentials, and the limits of a namespace.
 
 import { CODE_BYTES_MAX, LIMIT_BOUNDS, PARAMETERS_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../../core/action/types.js";
+import { boundsOf } from "../../../core/tenancy/overrides.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits } from "../../../core/tenancy/store.js";
 
 export interface RuntimeKind {
@@ -84,11 +85,12 @@ export function apiDocument(info: HostInfo): string {
 
 /** `GET /namespaces/{ns}/limits`. */
 export function limitsDocument(quota: NamespaceLimits): string {
-  const { timeoutMs, memoryMb, logsMb, concurrency } = LIMIT_BOUNDS;
+  const { allowedKinds, timeoutMs, memoryMb, logsMb, concurrency, ...sizes } = boundsOf(quota.overrides);
   return JSON.stringify({
     invocationsPerMinute: quota.invocationsPerMinute,
     concurrentInvocations: quota.concurrentInvocations,
     firesPerMinute: quota.firesPerMinute,
+    allowedKinds, // absent unless it is set
     minActionMemory: memoryMb.min,
     maxActionMemory: memoryMb.max,
     minActionLogs: logsMb.min,
@@ -97,8 +99,8 @@ export function limitsDocument(quota: NamespaceLimits): string {
     maxActionTimeout: timeoutMs.max,
     minActionConcurrency: concurrency.min,
     maxActionConcurrency: concurrency.max,
-    maxParameterSize: `${PARAMETERS_BYTES_MAX} B`,
-    maxPayloadSize: `${PAYLOAD_BYTES_MAX} B`,
+    maxParameterSize: `${sizes.parameterBytesMax} B`,
+    maxPayloadSize: `${sizes.payloadBytesMax} B`,
   });
 }
 

@@ -1,0 +1,90 @@
+// What controllers count against the limits of a namespace: durable requests while they are not finished, and what rules
+// start. Gateways count the rest; all of them share the limits.
+
+import { WeftError } from "../base/errors.js";
+import type { EntityChange } from "../core/action/store.js";
+import { CONCURRENCY_LIMIT, type Throttles, type Verdict } from "../core/throttle/throttle.js";
+import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
+import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
+import type { ControllerMetrics } from "./metrics.js";
+import type { Places } from "./queue-dispatcher.js";
+import type { Resolved } from "./resolver.js";
+
+/** Namespaces whose limits are kept: about a hundred bytes each. */
+const CACHED_MAX = 20_000;
+
+export interface AdmissionsDeps {
+  readonly tenancy: Pick<TenancyStore, "getNamespace">;
+  readonly throttles: Throttles;
+  readonly metrics: Pick<ControllerMetrics, "throttled">;
+}
+
+export class Admissions implements Places {
+  readonly #limits = new Map<string, Promise<NamespaceLimits>>();
+
+  constructor(private readonly deps: AdmissionsDeps) {}
+
+  /** @throws notFound */
+  limitsOf(namespace: string): Promise<NamespaceLimits> {
+    const known = this.#limits.get(namespace);
+    if (known) return known;
+    if (this.#limits.size >= CACHED_MAX) this.#limits.clear();
+    const asked = this.deps.tenancy.getNamespace(namespace).then(({ limits }) => limits);
+    this.#limits.set(namespace, asked);
+    asked.catch(() => {
+      if (this.#limits.get(namespace) === asked) this.#limits.delete(namespace);
+    });
+    return asked;
+  }
+
+  /** Something changed; undefined: anything. What is asked for at this moment may be older, so it goes as well. */
+  forget(change: EntityChange | undefined): void {
+    if (!change) this.#limits.clear();
+    else if (change.name === "" && change.keyUuid === "") this.#limits.delete(change.namespace);
+  }
+
+  /** A place for a durable request, until `free`. @throws throttled */
+  async place(namespace: string): Promise<void> {
+    const limits = await this.limitsOf(namespace);
+    this.#check(await this.deps.throttles.of(namespace).admitPlace(limits));
+  }
+
+  /** One of a minute's invocations, and a place until `free`: of what a rule starts. @throws throttled */
+  async invocation(namespace: string): Promise<void> {
+    const limits = await this.limitsOf(namespace);
+    this.#check(await this.deps.throttles.of(namespace).admitInvocation(limits));
+  }
+
+  /**
+   * Whether a namespace may have an action run, as its limits are now.
+   * @throws failedPrecondition NAMESPACE_LIMITS, permissionDenied KIND_NOT_ALLOWED
+   */
+  async mayRun(namespace: string, { action, composite }: Pick<Resolved, "action" | "composite">): Promise<void> {
+    const { overrides } = await this.limitsOf(namespace);
+    if (!overrides) return;
+    checkKindAllowed(overrides.allowedKinds, action.exec.kind);
+    const problem = composite === "sequence" ? undefined : limitsProblem(overrides, action.limits);
+    if (problem !== undefined) throw new WeftError("failedPrecondition", "NAMESPACE_LIMITS", problem);
+  }
+
+  /** @throws permissionDenied KIND_NOT_ALLOWED */
+  async mayStart(namespace: string, { action }: Pick<Resolved, "action">): Promise<void> {
+    const { overrides } = await this.limitsOf(namespace);
+    checkKindAllowed(overrides?.allowedKinds, action.exec.kind);
+  }
+
+  occupy(namespace: string): void {
+    this.deps.throttles.of(namespace).occupy();
+  }
+
+  free(namespace: string, tookMs?: number): void {
+    this.deps.throttles.of(namespace).release(tookMs);
+  }
+
+  #check(verdict: Verdict): void {
+    if (!verdict) return;
+    const limit = verdict.reason === CONCURRENCY_LIMIT ? "concurrentInvocations" : "invocationsPerMinute";
+    this.deps.metrics.throttled.bound({ limit }).inc();
+    throw verdict;
+  }
+}
