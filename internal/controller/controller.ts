@@ -11,6 +11,7 @@ import type { EntityChange, EntityStore } from "../core/action/store.js";
 import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
+import type { Builtins } from "../core/builtin/builtin.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -27,6 +28,7 @@ import { AccessService } from "./access-service.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
+import { BuiltinRunner } from "./builtins.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
 import { installCatalogue } from "./catalogue.js";
@@ -62,6 +64,8 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   retentionDays: 7,
   queue: {},
 };
+
+const NO_BUILTINS: Builtins = new Map();
 
 /** Partitions of days to come are made, and old ones dropped, this often. */
 const MAINTAIN_EVERY_MS = 60 * 60 * 1_000;
@@ -109,6 +113,7 @@ export class Controller {
   readonly #recorder: Recorder;
   readonly #queue: QueueDispatcher;
   readonly #composites: Composites;
+  readonly #builtins: BuiltinRunner;
   readonly #awaits: Awaits;
   readonly #services: readonly { register(server: RpcServer): void }[];
   #stopMaintaining = (): void => {};
@@ -169,6 +174,14 @@ export class Controller {
       metrics,
     });
     this.#queue.composites = this.#composites;
+    this.#builtins = new BuiltinRunner({
+      builtins: NO_BUILTINS,
+      record: (records) => this.#recorder.write(records),
+      clock,
+      random,
+      log,
+    });
+    this.#queue.builtins = this.#builtins;
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
@@ -258,6 +271,7 @@ export class Controller {
     const until = clock.monoMs() + graceMs;
     this.#queue.stop();
     this.#composites.stop();
+    this.#builtins.stop();
     this.#awaits.close();
     await this.#dispatcher?.drain(graceMs);
     await this.#recorder.drain(Math.max(0, until - clock.monoMs()));
@@ -272,6 +286,7 @@ export class Controller {
     this.#dispatcher?.close();
     this.#recorder.close();
     await this.#composites.close();
+    await this.#builtins.close();
     await this.#queue.close();
     await this.#changes.close();
     await this.#maintaining;
