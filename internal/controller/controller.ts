@@ -12,6 +12,9 @@ import type { ActivationStore, RecordedActivation } from "../core/activation/sto
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
 import type { Builtins } from "../core/builtin/builtin.js";
+import type { AlarmLimits } from "../core/feed/alarm.js";
+import type { ReadCron } from "../core/feed/schedule.js";
+import type { FeedStore } from "../core/feed/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -25,6 +28,8 @@ import { recordLink } from "../rpc/link-methods.js";
 import type { Network } from "../rpc/network.js";
 import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
+import { AlarmFeed } from "./alarm-feed.js";
+import { Alarms } from "./alarms.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
@@ -34,6 +39,8 @@ import { ClusterService } from "./cluster-service.js";
 import { installCatalogue } from "./catalogue.js";
 import { CodeService } from "./code-service.js";
 import { Composites } from "./composites.js";
+import { FeedKeys } from "./feed-keys.js";
+import { Firings } from "./firings.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
 import { NamespaceService } from "./namespace-service.js";
 import { PackageService } from "./package-service.js";
@@ -55,6 +62,7 @@ export interface ControllerSettings {
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
   readonly queue: Partial<QueueSettings>;
+  readonly alarms: AlarmLimits;
 }
 
 export const CONTROLLER_SETTINGS: ControllerSettings = {
@@ -63,9 +71,8 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
   retentionDays: 7,
   queue: {},
+  alarms: { perNamespaceMax: 1_000, intervalMinMs: 1_000 },
 };
-
-const NO_BUILTINS: Builtins = new Map();
 
 /** Partitions of days to come are made, and old ones dropped, this often. */
 const MAINTAIN_EVERY_MS = 60 * 60 * 1_000;
@@ -79,6 +86,7 @@ export interface ControllerDeps {
   readonly tenancy: TenancyStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
+  readonly feeds: FeedStore;
   readonly coordination: Coordination;
   /** Reaches schedulers and invokers. */
   readonly network: Network;
@@ -86,6 +94,9 @@ export interface ControllerDeps {
   readonly describeFleet: (address: string) => Promise<DescribeFleetResponse>;
   /** Asks an invoker what it has (InvokerService.Describe). @throws unavailable, deadlineExceeded: soon */
   readonly describeInvoker: (address: string) => Promise<DescribeInvokerResponse>;
+  /** Secret of the cluster: seals what is kept to be handed on. */
+  readonly clusterKey: string;
+  readonly readCron: ReadCron;
   readonly manifest: RuntimeManifest;
   /** Packages to install at start; none by default. */
   readonly catalogue?: readonly CataloguePackage[];
@@ -114,6 +125,9 @@ export class Controller {
   readonly #queue: QueueDispatcher;
   readonly #composites: Composites;
   readonly #builtins: BuiltinRunner;
+  readonly #firings: Firings;
+  readonly #feedKeys: FeedKeys;
+  readonly #alarms: Alarms;
   readonly #awaits: Awaits;
   readonly #services: readonly { register(server: RpcServer): void }[];
   #stopMaintaining = (): void => {};
@@ -147,6 +161,7 @@ export class Controller {
       metrics,
       stored: (records) => this.#stored(records),
     });
+    this.#firings = new Firings({ entities, resolver: this.#resolver, clock, random });
     this.#queue = new QueueDispatcher({
       bootId,
       queue: deps.queue,
@@ -174,8 +189,21 @@ export class Controller {
       metrics,
     });
     this.#queue.composites = this.#composites;
+    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, random, log });
+    this.#alarms = new Alarms({
+      feeds: deps.feeds,
+      keys: this.#feedKeys,
+      firings: this.#firings,
+      requests: this.#queue,
+      readCron: deps.readCron,
+      clock,
+      random,
+      log,
+      metrics,
+      fired: (record) => deps.onRecorded?.(record),
+    });
     this.#builtins = new BuiltinRunner({
-      builtins: NO_BUILTINS,
+      builtins: this.#builtinActions(),
       record: (records) => this.#recorder.write(records),
       clock,
       random,
@@ -188,8 +216,8 @@ export class Controller {
       new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
       new SubmitService({
         queue: deps.queue,
-        entities,
         resolver: this.#resolver,
+        firings: this.#firings,
         dispatcher: this.#queue,
         awaits: this.#awaits,
         clock,
@@ -244,6 +272,7 @@ export class Controller {
     this.#dispatcher?.start();
     this.#composites.start();
     this.#queue.start();
+    this.#alarms.start();
   }
 
   /** True when capacity can be had for durable requests. */
@@ -269,6 +298,7 @@ export class Controller {
   async drain(graceMs: number): Promise<void> {
     const { clock } = this.deps;
     const until = clock.monoMs() + graceMs;
+    this.#alarms.stop();
     this.#queue.stop();
     this.#composites.stop();
     this.#builtins.stop();
@@ -280,6 +310,7 @@ export class Controller {
   /** After `drain`, or instead of it. May be repeated. */
   async close(): Promise<void> {
     this.#stopMaintaining();
+    this.#alarms.stop();
     this.#queue.stop();
     this.#composites.stop();
     this.#awaits.close();
@@ -287,9 +318,24 @@ export class Controller {
     this.#recorder.close();
     await this.#composites.close();
     await this.#builtins.close();
+    await this.#alarms.close();
     await this.#queue.close();
     await this.#changes.close();
     await this.#maintaining;
+  }
+
+  #builtinActions(): Builtins {
+    const { clock, feeds, random, readCron } = this.deps;
+    const alarms = new AlarmFeed({
+      feeds,
+      keys: this.#feedKeys,
+      limits: this.#settings.alarms,
+      readCron,
+      clock,
+      random,
+      changed: () => this.#alarms.look(),
+    });
+    return new Map([...alarms.builtins]);
   }
 
   async #record(batch: RecordBatch): Promise<RecordAck> {

@@ -1,17 +1,11 @@
 import type { Clock } from "../base/clock.js";
 import { invalidField, toWeftError, WeftError } from "../base/errors.js";
-import { newActivationId } from "../base/ids.js";
 import type { Random } from "../base/random.js";
-import type { EntityStore } from "../core/action/store.js";
-import type { RuleLink } from "../core/action/types.js";
 import type { TriggerActivation } from "../core/activation/types.js";
-import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
+import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import type { QueuedRequest, QueueStore } from "../core/queue/store.js";
-import { splitKey } from "../core/rule/rule.js";
-import { forbidden } from "../core/sequence/definition.js";
 import { recordToWire } from "../dispatch/record-wire.js";
 import { checkName, formatActionName, parseActionName } from "../core/tenancy/name.js";
-import { decideFire, type RuleTarget } from "../core/trigger/fire.js";
 import {
   SubmitServiceService,
   type AwaitRequest,
@@ -24,16 +18,17 @@ import {
 import type { Caller } from "../gen/weft/link/v1/work.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
+import type { Firings } from "./firings.js";
 import type { ControllerMetrics } from "./metrics.js";
 import type { QueueDispatcher } from "./queue-dispatcher.js";
 import type { Awaits } from "./awaits.js";
-import { NOT_FOR_CALLER, type Resolved, type Resolver } from "./resolver.js";
+import type { Resolved, Resolver } from "./resolver.js";
 import { activationIdOf, textOf } from "./wire.js";
 
 export interface SubmitServiceDeps {
   readonly queue: Pick<QueueStore, "submit" | "fire">;
-  readonly entities: Pick<EntityStore, "getTrigger" | "rulesOf">;
   readonly resolver: Resolver;
+  readonly firings: Firings;
   readonly dispatcher: QueueDispatcher;
   readonly awaits: Awaits;
   readonly clock: Clock;
@@ -84,7 +79,7 @@ export class SubmitService {
   }
 
   async fire(_ctx: CallContext, request: FireTriggerRequest): Promise<FireTriggerResponse> {
-    const { clock, dispatcher, entities, queue } = this.deps;
+    const { clock, dispatcher, queue } = this.deps;
     const startedMs = clock.monoMs();
     const caller = callerIn(request.caller);
     const id = activationIdOf("activation_id", request.activationId);
@@ -96,14 +91,7 @@ export class SubmitService {
     if (namespace !== caller.namespace) {
       throw new WeftError("notFound", "TRIGGER_NOT_FOUND", `there is no trigger ${namespace}/${name} for this key`);
     }
-    const [trigger, links] = await Promise.all([
-      entities.getTrigger(namespace, name),
-      entities.rulesOf(namespace, name),
-    ]);
-    const targets = new Map<RuleLink, RuleTarget>();
-    const active = links.filter((link) => link.active);
-    await Promise.all(active.map(async (link) => targets.set(link, await this.#target(link, caller))));
-    const decision = decideFire(trigger, links, (link) => targets.get(link) ?? notLooked(link), {
+    const decision = await this.deps.firings.decide(namespace, name, {
       id,
       payload: request.paramsJson,
       headersJson: request.headersJson,
@@ -122,26 +110,6 @@ export class SubmitService {
     return { fired: true };
   }
 
-  /** The action of a rule as the firing identity sees it. Never throws: what is wrong goes into the trigger's log. */
-  async #target(link: RuleLink, caller: Caller): Promise<RuleTarget> {
-    const { namespace, name } = splitKey(link.action);
-    try {
-      const resolved = await this.deps.resolver.resolve(namespace, name, caller.namespace);
-      const { defaults, final, providesApiKey, composite } = resolved;
-      await this.#mayUse(resolved, caller);
-      return {
-        kind: "found",
-        id: newActivationId(this.deps.random, this.deps.clock.wallMs()),
-        providesKey: providesApiKey || composite !== undefined,
-        check: (params) => {
-          mergeParams(defaults, params, final);
-        },
-      };
-    } catch (thrown) {
-      return { kind: "refused", error: toWeftError(thrown) };
-    }
-  }
-
   /** Whether a sequence may still run for this caller is seen before it is accepted. */
   async #checkComponents({ namespace, name }: QueuedRequest, caller: Caller): Promise<void> {
     let resolved: Resolved;
@@ -151,22 +119,7 @@ export class SubmitService {
       if (toWeftError(thrown).kind === "notFound") return; // its record will say so
       throw thrown;
     }
-    await this.#mayUse(resolved, caller);
-  }
-
-  /** @throws permissionDenied for a component that others have and do not share any more */
-  async #mayUse({ action }: Resolved, caller: Caller): Promise<void> {
-    for (const key of action.exec.components ?? []) {
-      const { namespace, name } = splitKey(key);
-      try {
-        await this.deps.resolver.resolve(namespace, name, caller.namespace);
-      } catch (thrown) {
-        const { kind, reason } = toWeftError(thrown);
-        if (reason === NOT_FOR_CALLER || kind === "permissionDenied") throw forbidden(key);
-        // What is not there any more is told by the run.
-        if (kind !== "notFound" && kind !== "failedPrecondition") throw thrown;
-      }
-    }
+    await this.deps.firings.checkComponents(resolved, caller.namespace);
   }
 
   #accepted(from: "invoke" | "rule", requests: number, startedMs: number): void {
@@ -188,8 +141,4 @@ function payloadOf(field: string, bytes: Uint8Array): string {
   checkPayloadSize(bytes.length);
   checkJsonObject(field, bytes);
   return bytes.length === 0 ? "{}" : textOf(bytes);
-}
-
-function notLooked(link: RuleLink): RuleTarget {
-  return { kind: "refused", error: new WeftError("internal", "NOT_LOOKED_UP", `${link.action} was not looked up`) };
 }
