@@ -51,6 +51,7 @@ import { Resolver } from "./resolver.js";
 import { RuleService } from "./rule-service.js";
 import { SubmitService } from "./submit-service.js";
 import { TriggerService } from "./trigger-service.js";
+import { WebhookFeed } from "./webhook-feed.js";
 
 export interface ControllerSettings {
   /** "uuid:key" of the operator, made sure of at start; "" for none. */
@@ -63,6 +64,7 @@ export interface ControllerSettings {
   readonly retentionDays: number;
   readonly queue: Partial<QueueSettings>;
   readonly alarms: AlarmLimits;
+  readonly webhooksPerNamespaceMax: number;
 }
 
 export const CONTROLLER_SETTINGS: ControllerSettings = {
@@ -72,6 +74,7 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   retentionDays: 7,
   queue: {},
   alarms: { perNamespaceMax: 1_000, intervalMinMs: 1_000 },
+  webhooksPerNamespaceMax: 1_000,
 };
 
 /** Partitions of days to come are made, and old ones dropped, this often. */
@@ -128,6 +131,7 @@ export class Controller {
   readonly #firings: Firings;
   readonly #feedKeys: FeedKeys;
   readonly #alarms: Alarms;
+  readonly #webhooks: WebhookFeed;
   readonly #awaits: Awaits;
   readonly #services: readonly { register(server: RpcServer): void }[];
   #stopMaintaining = (): void => {};
@@ -202,6 +206,14 @@ export class Controller {
       metrics,
       fired: (record) => deps.onRecorded?.(record),
     });
+    this.#webhooks = new WebhookFeed({
+      feeds: deps.feeds,
+      keys: this.#feedKeys,
+      perNamespaceMax: settings.webhooksPerNamespaceMax,
+      clock,
+      random,
+      log,
+    });
     this.#builtins = new BuiltinRunner({
       builtins: this.#builtinActions(),
       record: (records) => this.#recorder.write(records),
@@ -213,7 +225,7 @@ export class Controller {
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, webhooks: this.#webhooks }),
       new SubmitService({
         queue: deps.queue,
         resolver: this.#resolver,
@@ -335,7 +347,7 @@ export class Controller {
       random,
       changed: () => this.#alarms.look(),
     });
-    return new Map([...alarms.builtins]);
+    return new Map([...alarms.builtins, ...this.#webhooks.builtins]);
   }
 
   async #record(batch: RecordBatch): Promise<RecordAck> {

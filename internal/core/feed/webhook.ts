@@ -52,11 +52,11 @@ export function checkSignature(secret: string, body: Uint8Array, signature: stri
   throw new WeftError("permissionDenied", "BAD_SIGNATURE", `the signature in ${SIGNATURE_HEADER} ${what}`);
 }
 
-/** What READ answers. JSON text. @param url with the secret part; undefined when it cannot be told here */
-export function describeWebhook(webhook: Webhook, path: string): JsonText {
+/** What READ answers. JSON text. @param token secret part of the URL */
+export function describeWebhook(webhook: Webhook, token: string): JsonText {
   const { namespace, trigger, secret, status } = webhook;
   return JSON.stringify({
-    config: { name: trigger, namespace, url: path, signed: secret !== undefined },
+    config: { name: trigger, namespace, path: WEBHOOK_PATH + token, signed: secret !== undefined },
     status: {
       active: status.active,
       dateChanged: status.changedWallMs,
