@@ -38,6 +38,8 @@ export async function startController(
     | "bootstrapKey"
     | "bootstrapNamespace"
     | "catalogue"
+    | "feedsMax"
+    | "alarmIntervalMs"
     | "retentionDays"
   >,
   hooks: ControllerHooks = {},
@@ -80,6 +82,8 @@ export async function startController(
       bootstrapKey: settings.bootstrapKey ?? "",
       bootstrapNamespace: settings.bootstrapNamespace,
       retentionDays: settings.retentionDays,
+      alarms: { perNamespaceMax: settings.feedsMax, intervalMinMs: settings.alarmIntervalMs },
+      webhooksPerNamespaceMax: settings.feedsMax,
     },
     version: readVersion(),
     ...(hooks.onRecorded ? { onRecorded: hooks.onRecorded } : {}),
