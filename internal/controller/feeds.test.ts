@@ -9,7 +9,7 @@ import { silentLog } from "../base/log.js";
 import { seededRandom } from "../base/random.js";
 import { newKey } from "../core/tenancy/key.js";
 import type { Key } from "../core/tenancy/store.js";
-import { readCron } from "../cron/cron.js";
+import { readCron } from "../../test/harness/cron.js";
 import { AlarmFeed } from "./alarm-feed.js";
 import { FeedKeys } from "./feed-keys.js";
 import { WebhookFeed } from "./webhook-feed.js";

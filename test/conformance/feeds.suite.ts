@@ -1,4 +1,4 @@
-/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-return -- bodies of answers are what is being looked at: a wrong member fails the test */
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-argument -- bodies of answers are what is being looked at: a wrong member fails the test */
 
 // Feeds as clients of OpenWhisk depend on them: what they do for `--feed`, the package of alarms, and webhooks. They need
 // a whole fabric: what is looked at is what fired. Numbers such as "#86" are lines of the list of behaviours that
@@ -134,7 +134,7 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         }, SOON);
         for (const record of fired) {
           expect(record.response).toMatchObject({ success: true, result: { name: "Odin", place: "Asgard" } });
-          const log = JSON.parse(record.logs[0] as string) as Json;
+          const log = JSON.parse(record.logs[0] as string);
           expect(log).toMatchObject({ success: true, statusCode: 0, rule: "guest/seconds-rule", action: "guest/echo" });
           expect((await ns.record(log.activationId as string)).response.result).toMatchObject({
             name: "Odin",
@@ -254,13 +254,13 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
 
       it("made by the npm client fires as well", async () => {
         const { fabric } = opened;
-        const ow = openwhisk({ apihost: fabric.rest, api_key: fabric.auth, ignore_certs: true } as never);
+        const ow = openwhisk({ apihost: fabric.rest, api_key: fabric.auth, ignore_certs: true });
         await ow.triggers.create({ name: "npm" });
         await ow.feeds.create({
           name: ONCE,
           trigger: "npm",
           params: { date: inSeconds(1.5), trigger_payload: { from: "npm" } },
-        } as never);
+        });
         await feeds.rule("npm", "echo");
         await eventually(async () => {
           const [record] = await feeds.firings("npm");
@@ -271,7 +271,7 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
           active: false,
           reason: { kind: "AUTO", message: "Automatically disabled after firing once" },
         });
-        await ow.feeds.delete({ name: ONCE, trigger: "npm" } as never);
+        await ow.feeds.delete({ name: ONCE, trigger: "npm" });
         await ow.triggers.delete({ name: "npm" });
       });
     });
@@ -344,7 +344,7 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         await feeds.rule("keyed-once", "keyed");
         await eventually(async () => {
           const [record] = await feeds.firings("keyed-once");
-          const { activationId } = JSON.parse(record.logs[0] as string) as Json;
+          const { activationId } = JSON.parse(record.logs[0] as string);
           expect((await ns.record(activationId as string)).response.result).toEqual({ key: feeds.auth });
         }, SOON);
         await ns.ask("DELETE", "_/triggers/keyed-once");
@@ -375,7 +375,7 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         expect(answer.headers.get("x-openwhisk-activation-id")).toBe(activationId);
         const record = await ns.record(activationId);
         expect(record.response.result).toEqual({ a: "1", b: 2.5, c: { d: [1] } });
-        const { activationId: run } = JSON.parse(record.logs[0] as string) as Json;
+        const { activationId: run } = JSON.parse(record.logs[0] as string);
         const { result } = (await ns.record(run as string)).response;
         expect(result).toMatchObject({ a: "1", b: 2.5, c: { d: [1] }, __ow_headers: { "x-event": "push" } });
 

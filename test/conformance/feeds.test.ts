@@ -1,3 +1,5 @@
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-argument -- bodies of answers are what is being looked at: a wrong member fails the test */
+
 // Feeds on whole fabrics: `dev` with the built-in face, `up` with Envoy, and with a controller that is killed.
 
 import { afterAll, beforeAll, expect, it } from "vitest";

@@ -67,7 +67,7 @@ export class FeedTable implements FeedStore {
     if (alarm?.id !== version.id || alarm.revision !== version.revision) return false;
     if (after.kind === "deleted") this.deleteTrigger(key);
     else {
-      const { kind, ...progress } = after;
+      const { kind: _, ...progress } = after;
       this.alarms.set(key, { ...alarm, ...progress, revision: alarm.revision + 1 });
     }
     if (firing && !this.records.some(({ id }) => id === firing.record.id)) {
