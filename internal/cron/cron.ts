@@ -17,6 +17,13 @@ export function readCron(pattern: string, timezone: string | undefined): CronTim
   if (pattern.length > PATTERN_LENGTH_MAX) {
     throw invalidField("cron", `longer than allowed: ${pattern.length} > ${PATTERN_LENGTH_MAX} characters`);
   }
+  const fields = pattern.trim().split(/\s+/).length;
+  if (!pattern.startsWith("@") && fields !== 5 && fields !== 6) {
+    throw invalidField(
+      "cron",
+      `cron pattern '${pattern}' is not valid: it must have 5 fields, or 6 with seconds first`,
+    );
+  }
   let cron: Cron;
   try {
     cron = new Cron(pattern, { paused: true, timezone: timezone ?? "UTC", mode: "5-or-6-parts" });
