@@ -18,7 +18,7 @@ const only = (name, packages, where, comment) => ({
 });
 
 const roles = "gateway|controller|scheduler|invoker";
-const adapters = "etcd|postgres|docker|process";
+const adapters = "etcd|postgres|docker|process|cron";
 
 export default {
   forbidden: [
@@ -50,7 +50,7 @@ export default {
     ),
     layer(
       "stores-serve-core",
-      "^internal/(etcd|postgres)/",
+      "^internal/(etcd|postgres|cron)/",
       ["^internal/(base|core)/"],
       "an adapter implements core interfaces and nothing else.",
     ),
@@ -122,6 +122,7 @@ export default {
       "^internal/postgres/",
       "pg is behind internal/postgres",
     ),
+    only("croner-only-in-cron", ["croner"], "^internal/cron/", "croner is behind internal/cron"),
     only(
       "docker-only-in-docker",
       ["dockerode", "@types/dockerode"],

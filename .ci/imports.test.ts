@@ -33,6 +33,7 @@ const planted: readonly (readonly [rule: string, file: string, text: string])[] 
   ["etcd-only-in-etcd", "internal/scheduler/etcd.ts", 'import "etcd3";\n'],
   ["pg-only-in-postgres", "internal/controller/pg.ts", 'import "pg";\n'],
   ["docker-only-in-docker", "internal/invoker/docker.ts", 'import "dockerode";\n'],
+  ["croner-only-in-cron", "internal/controller/cron.ts", 'import "croner";\n'],
 ];
 const targets: readonly (readonly [string, string])[] = [
   ["internal/core/a/two.ts", 'import { one } from "./one.js";\nexport const two = (): unknown => one;\n'],

@@ -559,6 +559,114 @@ describe("weft trigger and rule", () => {
     expect((await weft("trigger get greeted")).stdout).toContain("/guest/r runs /guest/hello");
   });
 
+  describe("with a feed", () => {
+    const FEED = "/whisk.system/alarms/alarm";
+    const fed = Trigger.fromPartial({ ...trigger, annotations: [{ key: "feed", valueJson: JSON.stringify(FEED) }] });
+    const told = (): unknown[] =>
+      asked
+        .filter(({ rpc }) => rpc === "invoke")
+        .map(({ request }) => {
+          expect(request).toMatchObject({ namespace: "whisk.system", action: "alarms/alarm", blocking: true });
+          return JSON.parse(request["paramsJson"] as string) as unknown;
+        });
+    const common = { triggerName: "/_/greeted", authKey: "u:k" };
+
+    beforeEach(() => {
+      answers["createTrigger"] = () => fed;
+      answers["getTrigger"] = () => fed;
+      answers["updateTrigger"] = () => fed;
+      answers["deleteTrigger"] = () => ({});
+      answers["invoke"] = () => ({ activation: activation({ resultJson: '{"status":"success"}' }) });
+    });
+
+    it("create tells the feed, which gets the parameters", async () => {
+      const ran = await weft([
+        ...["trigger", "create", "greeted", "--feed", FEED, "--param", "cron", "0 3 * * *"],
+        ...["--param", "n", "1.00", "--trigger-param", "a", "1", "--annotation", "b", "2"],
+      ]);
+      expect(ran, ran.stderr).toMatchObject({ code: 0, stdout: "" });
+      expect(ran.stderr).toContain(`fed by ${FEED}`);
+      expect(asked[0]?.request["trigger"]).toMatchObject({
+        parameters: [{ key: "a", valueJson: "1" }],
+        annotations: [
+          { key: "b", valueJson: "2" },
+          { key: "feed", valueJson: JSON.stringify(FEED) },
+        ],
+      });
+      expect(told()).toEqual([{ ...common, lifecycleEvent: "CREATE", cron: "0 3 * * *", n: 1 }]);
+      expect(asked[1]?.request["paramsJson"]).toContain('"n":1.00');
+    });
+
+    it("create prints the URL that the feed gives", async () => {
+      answers["invoke"] = () => ({
+        activation: activation({ resultJson: '{"status":"success","path":"/api/v1/hooks/abc"}' }),
+      });
+      const words = `trigger create greeted --feed ${FEED}`;
+      expect((await weft(words)).stdout).toMatch(/^http:.*\/api\/v1\/hooks\/abc\n$/);
+      expect(JSON.parse((await weft(`${words} --json`)).stdout)).toMatchObject({
+        name: "greeted",
+        feed: { name: FEED, url: expect.stringMatching(/hooks\/abc$/) as string },
+      });
+    });
+
+    it("create leaves nothing behind when the feed refuses", async () => {
+      answers["invoke"] = () => ({
+        activation: activation({ outcome: Outcome.APPLICATION_ERROR, resultJson: '{"error":"no such time"}' }),
+      });
+      const ran = await weft(`trigger create greeted --feed ${FEED} --param cron x`);
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).toContain(`the feed ${FEED} refuses: no such time`);
+      expect(told()).toMatchObject([{ lifecycleEvent: "CREATE" }, { lifecycleEvent: "DELETE" }]);
+      expect(asked.at(-1)).toMatchObject({ rpc: "deleteTrigger", request: { name: "greeted" } });
+    });
+
+    it("update changes what the feed does, the trigger, or both", async () => {
+      await weft("trigger update greeted --param cron @hourly");
+      expect(asked.map(({ rpc }) => rpc)).toEqual(["getTrigger", "invoke"]);
+      expect(told()).toEqual([{ ...common, lifecycleEvent: "UPDATE", cron: "@hourly" }]);
+      asked = [];
+      await weft("trigger update greeted --trigger-param a 1 --annotation b 2");
+      expect(asked.map(({ rpc }) => rpc)).toEqual(["getTrigger", "updateTrigger"]);
+      expect(asked[1]?.request["trigger"]).toMatchObject({ annotations: [{ key: "b" }, { key: "feed" }] });
+    });
+
+    it("get shows what the feed says", async () => {
+      answers["invoke"] = () => ({
+        activation: activation({
+          resultJson:
+            '{"config":{"cron":"@hourly","path":"/api/v1/hooks/abc"},"status":{"active":true,"fired":12345678901234567890}}',
+        }),
+      });
+      const { stdout } = await weft("trigger get greeted");
+      for (const text of [FEED, 'cron = "@hourly"', "fired = 12345678901234567890", "/api/v1/hooks/abc"]) {
+        expect(stdout).toContain(text);
+      }
+      expect((await weft("trigger get greeted --json")).stdout).toContain("12345678901234567890");
+      expect(told()[0]).toEqual({ ...common, lifecycleEvent: "READ" });
+      answers["invoke"] = fails(new WeftError("notFound", "NO_SUCH_ACTION", "the feed is gone"));
+      expect((await weft("trigger get greeted")).stdout).toContain("the feed is gone");
+    });
+
+    it("delete tells the feed, whatever that says", async () => {
+      answers["invoke"] = fails(new WeftError("notFound", "NO_SUCH_ACTION", "the feed is gone"));
+      expect(await weft("trigger delete greeted")).toMatchObject({ code: 0 });
+      expect(told()).toEqual([{ ...common, lifecycleEvent: "DELETE" }]);
+      expect(asked.at(-1)?.rpc).toBe("deleteTrigger");
+    });
+
+    it.each([
+      ["pause", "PAUSE"],
+      ["unpause", "UNPAUSE"],
+    ])("%s tells the feed, and needs one", async (verb, lifecycleEvent) => {
+      expect((await weft(`trigger ${verb} greeted`)).stderr).toContain("paused trigger greeted");
+      expect(told()).toEqual([{ ...common, lifecycleEvent }]);
+      answers["getTrigger"] = () => trigger;
+      const ran = await weft(`trigger ${verb} greeted`);
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).toContain("greeted has no feed");
+    });
+  });
+
   it("fire says that nobody listens", async () => {
     answers["fire"] = () => ({ activationId: "" });
     const ran = await weft("trigger fire greeted");

@@ -71,7 +71,9 @@ function pairUp(argv: readonly string[]): readonly string[] {
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] ?? "";
     if (word === "--") return [...result, ...argv.slice(i)];
-    const option = pairOptions.find(({ name, short }) => word === `--${name}` || word === `-${short ?? ""}`);
+    const option = pairOptions.find(
+      ({ name, short }) => word === `--${name}` || (short !== undefined && word === `-${short}`),
+    );
     if (!option) {
       result.push(word);
       continue;

@@ -19,6 +19,19 @@ const defaultParamFile: OptionSpec = {
   ...paramFile,
   help: 'default arguments as a JSON object; "-" is standard input',
 };
+const feedParam: OptionSpec = {
+  ...param,
+  help: "a default argument; with a feed, an argument of the feed; may be repeated",
+};
+const feedParamFile: OptionSpec = {
+  ...paramFile,
+  help: 'default arguments, or those of the feed, as a JSON object; "-" is standard input',
+};
+const triggerParam: OptionSpec = {
+  name: "trigger-param",
+  pair: true,
+  help: "a default argument of a trigger with a feed; may be repeated",
+};
 const annotation: OptionSpec = { name: "annotation", short: "a", pair: true, help: "a note on it; may be repeated" };
 const limit: OptionSpec = { name: "limit", short: "l", value: "N", help: "show at most so many (default 30)" };
 const skip: OptionSpec = { name: "skip", value: "N", help: "leave out so many first" };
@@ -194,21 +207,33 @@ export const nouns: readonly NounSpec[] = [
     verbs: [
       verb({
         name: "create",
-        help: "store a new trigger",
+        help: "store a new trigger; with a feed, let that fire it",
         args: [name("trigger")],
-        options: [defaultParam, defaultParamFile, annotation],
+        options: [
+          {
+            name: "feed",
+            value: "ACTION",
+            help: "what fires it: /whisk.system/alarms/alarm, /whisk.system/webhooks/webhook, …",
+          },
+          feedParam,
+          feedParamFile,
+          triggerParam,
+          annotation,
+        ],
+        example: "weft trigger create nightly --feed /whisk.system/alarms/alarm --param cron '0 3 * * *'",
         load: async () => (await import("./verbs/trigger.js")).createTrigger,
       }),
       verb({
         name: "update",
-        help: "change a trigger",
+        help: "change a trigger, or what its feed does",
         args: [name("trigger")],
-        options: [defaultParam, defaultParamFile, annotation],
+        options: [feedParam, feedParamFile, triggerParam, annotation],
+        example: "weft trigger update nightly --param cron '0 4 * * *' --param timezone Europe/Berlin",
         load: async () => (await import("./verbs/trigger.js")).updateTrigger,
       }),
       verb({
         name: "get",
-        help: "show a trigger and its rules",
+        help: "show a trigger, its rules, and what its feed says",
         args: [name("trigger")],
         load: async () => (await import("./verbs/trigger.js")).getTrigger,
       }),
@@ -220,9 +245,22 @@ export const nouns: readonly NounSpec[] = [
       }),
       verb({
         name: "delete",
-        help: "remove a trigger; its rules become inactive",
+        help: "remove a trigger and what its feed does; its rules become inactive",
         args: [name("trigger")],
         load: async () => (await import("./verbs/trigger.js")).deleteTrigger,
+      }),
+      verb({
+        name: "pause",
+        help: "let the feed of a trigger rest: an alarm, a webhook",
+        args: [name("trigger")],
+        example: "weft trigger pause nightly",
+        load: async () => (await import("./verbs/trigger.js")).pauseTrigger,
+      }),
+      verb({
+        name: "unpause",
+        help: "let the feed of a trigger go on",
+        args: [name("trigger")],
+        load: async () => (await import("./verbs/trigger.js")).unpauseTrigger,
       }),
       verb({
         name: "fire",

@@ -5,7 +5,9 @@ import { describe, expect, it } from "vitest";
 
 import { readCatalogue } from "./files.js";
 
-const actions = readCatalogue().flatMap((one) => one.actions);
+const all = readCatalogue().flatMap((one) => one.actions);
+/** What a controller runs itself has no code here. */
+const actions = all.filter((action) => !action.exec?.builtin);
 const note = (action: (typeof actions)[number], key: string): unknown =>
   JSON.parse(action.annotations.find((one) => one.key === key)?.valueJson ?? "null");
 
@@ -25,6 +27,17 @@ describe("the catalogue's", () => {
     if (name === "utils/date") expect(answer).toEqual({ date: expect.stringMatching(/^\d{4}-.*Z$/) as unknown });
     else expect(answer).toEqual(note(action, "sampleOutput"));
   });
+
+  it.each(all.filter((action) => action.exec?.builtin).map((action) => [action.name, action] as const))(
+    "%s says what it takes, and is a feed",
+    (_name, action) => {
+      expect(note(action, "feed")).toBe(true);
+      const known = (note(action, "parameters") as { readonly name: string }[]).map(({ name }) => name);
+      expect([...known, "trigger_payload"]).toEqual(
+        expect.arrayContaining(Object.keys(note(action, "sampleInput") as object)),
+      );
+    },
+  );
 
   it.each<[string, unknown, unknown]>([
     ["utils/split", { payload: "a\r\nb\nc" }, { lines: ["a", "b", "c"], payload: "a\r\nb\nc" }],

@@ -4,6 +4,7 @@ import { QuotaLink } from "../dispatch/quota-link.js";
 import type { Activation } from "../core/activation/types.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
+import { readCron } from "../cron/cron.js";
 import type { RoleContext } from "./context.js";
 import { readCatalogue, readManifest, readVersion } from "./files.js";
 import type { ControllerSettings } from "./settings.js";
@@ -38,6 +39,8 @@ export async function startController(
     | "bootstrapKey"
     | "bootstrapNamespace"
     | "catalogue"
+    | "feedsMax"
+    | "alarmIntervalMs"
     | "retentionDays"
   >,
   hooks: ControllerHooks = {},
@@ -60,12 +63,15 @@ export async function startController(
     tenancy: stores.tenancy,
     activations: stores.activations,
     queue: stores.queue,
+    feeds: stores.feeds,
     coordination: wiring.coordination,
     network: wiring.links,
     describeFleet: (address) =>
       wiring.grpc.unary(address, FleetServiceService.describe, {}, { deadlineMs: DESCRIBE_MS }),
     describeInvoker: (address) =>
       wiring.grpc.unary(address, InvokerServiceService.describe, {}, { deadlineMs: DESCRIBE_INVOKER_MS }),
+    clusterKey: wiring.clusterKey,
+    readCron,
     manifest: readManifest(),
     catalogue: settings.catalogue ? readCatalogue() : [],
     clock,
@@ -77,6 +83,8 @@ export async function startController(
       bootstrapKey: settings.bootstrapKey ?? "",
       bootstrapNamespace: settings.bootstrapNamespace,
       retentionDays: settings.retentionDays,
+      alarms: { perNamespaceMax: settings.feedsMax, intervalMinMs: settings.alarmIntervalMs },
+      webhooksPerNamespaceMax: settings.feedsMax,
     },
     version: readVersion(),
     ...(hooks.onRecorded ? { onRecorded: hooks.onRecorded } : {}),

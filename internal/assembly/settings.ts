@@ -35,6 +35,8 @@ export const controllerSettings = {
   bootstrapKey: optional(secret("uuid:key of an operator, ensured at start; the key is 64 letters and digits")),
   bootstrapNamespace: text("namespace of that key, ensured at start", "guest"),
   catalogue: boolean("install the packages that come with Weft, or bring them up to date, at start", true),
+  feedsMax: integer("most alarms of a namespace, and most webhooks", { default: 1_000, min: 0, max: 1_000_000 }),
+  alarmIntervalMs: durationMs("shortest time between two firings of an alarm", 1_000, { minMs: 1_000 }),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 

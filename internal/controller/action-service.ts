@@ -2,6 +2,7 @@ import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
 import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange } from "../core/action/action.js";
+import { hasCode } from "../core/action/exec.js";
 import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { Draft, EntityChange, EntityStore } from "../core/action/store.js";
 import type { Action as StoredAction, Package } from "../core/action/types.js";
@@ -70,9 +71,7 @@ export class ActionService {
     const action = await this.deps.entities.getAction(provider?.namespace ?? namespace, formatActionName(own));
     return actionToWire(
       action,
-      request.withCode && !action.exec.components
-        ? await this.deps.entities.getCode(action.exec.codeDigest)
-        : undefined,
+      request.withCode && hasCode(action.exec) ? await this.deps.entities.getCode(action.exec.codeDigest) : undefined,
       binding,
     );
   }

@@ -214,7 +214,7 @@ export class Composites implements CompositeRunner {
   async #look({ namespace, name }: Place, callerNamespace: string): Promise<Found> {
     try {
       const { composite } = await this.deps.resolve(namespace, name, callerNamespace);
-      return composite ?? "action";
+      return composite === "sequence" || composite === "composition" ? composite : "action";
     } catch (thrown) {
       const { kind, reason } = toWeftError(thrown);
       if (kind === "permissionDenied" || reason === NOT_FOR_CALLER) return "forbidden";

@@ -11,6 +11,10 @@ import type { EntityChange, EntityStore } from "../core/action/store.js";
 import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
+import type { Builtins } from "../core/builtin/builtin.js";
+import type { AlarmLimits } from "../core/feed/alarm.js";
+import type { ReadCron } from "../core/feed/schedule.js";
+import type { FeedStore } from "../core/feed/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -26,14 +30,19 @@ import type { Network } from "../rpc/network.js";
 import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
 import { Admissions } from "./admissions.js";
+import { AlarmFeed } from "./alarm-feed.js";
+import { Alarms } from "./alarms.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
+import { BuiltinRunner } from "./builtins.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
 import { installCatalogue } from "./catalogue.js";
 import { CodeService } from "./code-service.js";
 import { Composites } from "./composites.js";
+import { FeedKeys } from "./feed-keys.js";
+import { Firings } from "./firings.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
 import { NamespaceService } from "./namespace-service.js";
 import { PackageService } from "./package-service.js";
@@ -44,6 +53,7 @@ import { Resolver } from "./resolver.js";
 import { RuleService } from "./rule-service.js";
 import { SubmitService } from "./submit-service.js";
 import { TriggerService } from "./trigger-service.js";
+import { WebhookFeed } from "./webhook-feed.js";
 
 export interface ControllerSettings {
   /** "uuid:key" of the operator, made sure of at start; "" for none. */
@@ -55,6 +65,8 @@ export interface ControllerSettings {
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
   readonly queue: Partial<QueueSettings>;
+  readonly alarms: AlarmLimits;
+  readonly webhooksPerNamespaceMax: number;
 }
 
 export const CONTROLLER_SETTINGS: ControllerSettings = {
@@ -63,6 +75,8 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
   retentionDays: 7,
   queue: {},
+  alarms: { perNamespaceMax: 1_000, intervalMinMs: 1_000 },
+  webhooksPerNamespaceMax: 1_000,
 };
 
 /** Partitions of days to come are made, and old ones dropped, this often. */
@@ -77,6 +91,7 @@ export interface ControllerDeps {
   readonly tenancy: TenancyStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
+  readonly feeds: FeedStore;
   readonly coordination: Coordination;
   /** Reaches schedulers and invokers. */
   readonly network: Network;
@@ -84,6 +99,9 @@ export interface ControllerDeps {
   readonly describeFleet: (address: string) => Promise<DescribeFleetResponse>;
   /** Asks an invoker what it has (InvokerService.Describe). @throws unavailable, deadlineExceeded: soon */
   readonly describeInvoker: (address: string) => Promise<DescribeInvokerResponse>;
+  /** Secret of the cluster: seals what is kept to be handed on. */
+  readonly clusterKey: string;
+  readonly readCron: ReadCron;
   readonly manifest: RuntimeManifest;
   /** Packages to install at start; none by default. */
   readonly catalogue?: readonly CataloguePackage[];
@@ -113,6 +131,11 @@ export class Controller {
   readonly #recorder: Recorder;
   readonly #queue: QueueDispatcher;
   readonly #composites: Composites;
+  readonly #builtins: BuiltinRunner;
+  readonly #firings: Firings;
+  readonly #feedKeys: FeedKeys;
+  readonly #alarms: Alarms;
+  readonly #webhooks: WebhookFeed;
   readonly #awaits: Awaits;
   readonly #services: readonly { register(server: RpcServer): void }[];
   #stopMaintaining = (): void => {};
@@ -151,6 +174,7 @@ export class Controller {
       metrics,
       stored: (records) => this.#stored(records),
     });
+    this.#firings = new Firings({ entities, resolver: this.#resolver, admissions, clock, random });
     this.#queue = new QueueDispatcher({
       bootId,
       queue: deps.queue,
@@ -183,14 +207,43 @@ export class Controller {
       metrics,
     });
     this.#queue.composites = this.#composites;
+    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, random, log });
+    this.#alarms = new Alarms({
+      feeds: deps.feeds,
+      keys: this.#feedKeys,
+      firings: this.#firings,
+      requests: this.#queue,
+      readCron: deps.readCron,
+      clock,
+      random,
+      log,
+      metrics,
+      fired: (record) => deps.onRecorded?.(record),
+    });
+    this.#webhooks = new WebhookFeed({
+      feeds: deps.feeds,
+      keys: this.#feedKeys,
+      perNamespaceMax: settings.webhooksPerNamespaceMax,
+      clock,
+      random,
+      log,
+    });
+    this.#builtins = new BuiltinRunner({
+      builtins: this.#builtinActions(),
+      record: (records) => this.#recorder.write(records),
+      clock,
+      random,
+      log,
+    });
+    this.#queue.builtins = this.#builtins;
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, webhooks: this.#webhooks }),
       new SubmitService({
         queue: deps.queue,
-        entities,
         resolver: this.#resolver,
+        firings: this.#firings,
         dispatcher: this.#queue,
         admissions,
         awaits: this.#awaits,
@@ -253,6 +306,7 @@ export class Controller {
     this.#dispatcher?.start();
     this.#composites.start();
     this.#queue.start();
+    this.#alarms.start();
   }
 
   /** True when capacity can be had for durable requests. */
@@ -278,8 +332,10 @@ export class Controller {
   async drain(graceMs: number): Promise<void> {
     const { clock } = this.deps;
     const until = clock.monoMs() + graceMs;
+    this.#alarms.stop();
     this.#queue.stop();
     this.#composites.stop();
+    this.#builtins.stop();
     this.#awaits.close();
     await this.#dispatcher?.drain(graceMs);
     await this.#recorder.drain(Math.max(0, until - clock.monoMs()));
@@ -288,15 +344,32 @@ export class Controller {
   /** After `drain`, or instead of it. May be repeated. */
   async close(): Promise<void> {
     this.#stopMaintaining();
+    this.#alarms.stop();
     this.#queue.stop();
     this.#composites.stop();
     this.#awaits.close();
     this.#dispatcher?.close();
     this.#recorder.close();
     await this.#composites.close();
+    await this.#builtins.close();
+    await this.#alarms.close();
     await this.#queue.close();
     await this.#changes.close();
     await this.#maintaining;
+  }
+
+  #builtinActions(): Builtins {
+    const { clock, feeds, random, readCron } = this.deps;
+    const alarms = new AlarmFeed({
+      feeds,
+      keys: this.#feedKeys,
+      limits: this.#settings.alarms,
+      readCron,
+      clock,
+      random,
+      changed: () => this.#alarms.look(),
+    });
+    return new Map([...alarms.builtins, ...this.#webhooks.builtins]);
   }
 
   async #record(batch: RecordBatch): Promise<RecordAck> {

@@ -93,6 +93,23 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
       name: "weft_controller_late_events_total",
       help: "How many events about requests came too late to matter?",
     }),
+    alarmFirings: registry.counter({
+      name: "weft_controller_alarm_firings_total",
+      help: "How many alarms were due, by what came of it?",
+      labels: { result: ["fired", "noRule", "other", "disabled"] },
+    }),
+    alarmLag: registry.histogram({
+      name: "weft_controller_alarm_lag_seconds",
+      help: "How late are alarms fired?",
+    }),
+    alarmSkips: registry.counter({
+      name: "weft_controller_alarm_skips_total",
+      help: "How often were missed firings of an alarm left out?",
+    }),
+    alarmFailures: registry.counter({
+      name: "weft_controller_alarm_failures_total",
+      help: "How often could an alarm not be fired and was tried again?",
+    }),
     recordLinks: registry.gauge({ name: "weft_controller_record_links", help: "How many invokers send records?" }),
     records: registry.counter({
       name: "weft_controller_records_total",

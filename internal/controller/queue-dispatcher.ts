@@ -91,6 +91,11 @@ export interface CompositeRunner {
   ended(request: QueuedRequest, action: KnownAction, done: DoneResult): void;
 }
 
+/** Runs built-in actions, whose requests stay in hand here until their record is stored. */
+export interface BuiltinActions {
+  begin(request: QueuedRequest, resolved: Resolved, paramsJson: string): void;
+}
+
 /** A request waits this long for a slot before others of its round get their turn. */
 const SLOT_WAIT_MS = 30_000;
 /** Requests of dead controllers, and those left in the database, are looked for this often. */
@@ -163,6 +168,8 @@ export class QueueDispatcher {
 
   /** Set before the start; without it sequences cannot be run. */
   composites: CompositeRunner | undefined = undefined;
+  /** Set before the start; without it built-in actions cannot be run. */
+  builtins: BuiltinActions | undefined = undefined;
 
   constructor(private readonly deps: QueueDispatcherDeps) {
     this.#settings = { ...QUEUE_SETTINGS, ...deps.settings };
@@ -327,11 +334,16 @@ export class QueueDispatcher {
     try {
       resolved = await this.deps.resolve(request.namespace, request.name, request.callerNamespace);
       entry.action = resolved.action;
-      if (resolved.composite && noteOf(request.run)?.kind !== "conductor") {
+      const { composite } = resolved;
+      if (composite && composite !== "builtin" && noteOf(request.run)?.kind !== "conductor") {
         this.#compose(entry, resolved);
         return;
       }
       paramsJson = argumentsOf(request, resolved);
+      if (composite === "builtin") {
+        this.#runBuiltin(entry, resolved, paramsJson);
+        return;
+      }
     } catch (thrown) {
       if (entry.state !== "sending") return;
       const error = toWeftError(thrown);
@@ -395,6 +407,15 @@ export class QueueDispatcher {
     this.#land(entry);
     this.composites.begin(entry.request, resolved);
     this.#pump();
+  }
+
+  /** It keeps its place until it is recorded, so that no namespace runs more of them at once than of others. */
+  #runBuiltin(entry: Entry, resolved: Resolved, paramsJson: Uint8Array): void {
+    // Its record may have come while the action was looked up.
+    if (this.#stateOf(entry) !== "sending") return;
+    if (!this.builtins) throw new WeftError("internal", "NO_BUILTINS", "nobody runs built-in actions here");
+    this.#move(entry, "compose");
+    this.builtins.begin(entry.request, resolved, Buffer.from(paramsJson).toString("utf8"));
   }
 
   /** @returns false when it is not ours to run */

@@ -10,6 +10,8 @@ import {
   type Identity,
   type ResolveActionRequest,
   type ResolvedAction,
+  type ResolvedWebhook,
+  type ResolveWebhookRequest,
   type WatchRequest,
   type WatchResponse,
 } from "../gen/weft/link/v1/control.pb.js";
@@ -17,12 +19,14 @@ import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import type { Changes } from "./changes.js";
 import type { Resolver } from "./resolver.js";
+import type { WebhookFeed } from "./webhook-feed.js";
 import { askToWire } from "./wire.js";
 
 export interface ResolveServiceDeps {
   readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace" | "listKeys">;
   readonly resolver: Resolver;
   readonly changes: Changes;
+  readonly webhooks: Pick<WebhookFeed, "resolve">;
 }
 
 export class ResolveService {
@@ -33,6 +37,7 @@ export class ResolveService {
       authenticate: (ctx: CallContext, request: AuthenticateRequest) => this.authenticate(ctx, request),
       resolveAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolve(ctx, request),
       resolveWebAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolveWeb(ctx, request),
+      resolveWebhook: (ctx: CallContext, request: ResolveWebhookRequest) => this.resolveWebhook(ctx, request),
       watch: (ctx: CallContext, request: WatchRequest, send: (response: WatchResponse) => Promise<void>) =>
         this.watch(ctx, request, send),
     });
@@ -97,6 +102,25 @@ export class ResolveService {
           throw thrown;
       }
     }
+  }
+
+  async resolveWebhook(_ctx: CallContext, { token }: ResolveWebhookRequest): Promise<ResolvedWebhook> {
+    const { webhook, apiKey, secret } = await this.deps.webhooks.resolve(token);
+    const { namespace, trigger, key } = webhook;
+    const { limits } = await this.deps.tenancy.getNamespace(namespace);
+    return {
+      owner: {
+        uuid: key.uuid,
+        secretHash: Buffer.alloc(0),
+        subject: key.subject,
+        namespace,
+        quota: quotaToWire(limits),
+        operator: false,
+      },
+      trigger,
+      apiKey,
+      signingSecret: secret ?? "",
+    };
   }
 
   async #ownerOf(namespace: string): Promise<Identity> {

@@ -7,7 +7,7 @@ import { invariant, toWeftError, WeftError } from "../base/errors.js";
 import { defaultsOf, revisionOf } from "../core/action/action.js";
 import { isTruthy } from "../core/action/key-values.js";
 import type { EntityChange, EntityStore } from "../core/action/store.js";
-import type { Action, Package } from "../core/action/types.js";
+import { BUILTIN_KIND, type Action, type Package } from "../core/action/types.js";
 import { shardOf } from "../core/coordination/coordination.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import {
@@ -38,8 +38,8 @@ export interface Resolved {
   readonly defaults: readonly DefaultParam[];
   readonly final: boolean;
   readonly providesApiKey: boolean;
-  /** Set when no invoker runs it as it is. */
-  readonly composite: "sequence" | "composition" | undefined;
+  /** Set when no invoker runs it as it is, but a controller does. */
+  readonly composite: "sequence" | "composition" | "builtin" | undefined;
 }
 
 /** Reason of the error for what is there but not for this caller. */
@@ -172,7 +172,7 @@ export class Resolver {
       );
       const through = resolvedOf(action, provider, named);
       const base = revisionOf(action, provider);
-      if (!base) return through; // a sequence: nothing is loaded for it
+      if (!base) return through; // nothing is loaded for it
       const merged = { parameters: parametersThrough(named, provider) };
       const revision = revisionThrough(base, revisionOf(action, merged) ?? base, named);
       if (revision === base) return through;
@@ -224,12 +224,14 @@ function resolvedOf(action: Action, inPackage: Package | undefined, binding: Pac
     // Parameters of a sequence are none that anybody could override.
     final: !action.exec.components && isTruthy(action.annotations, "final", false),
     providesApiKey: isTruthy(action.annotations, "provide-api-key", true),
-    composite: action.exec.components
-      ? "sequence"
-      : isTruthy(action.annotations, "conductor", false)
-        ? "composition"
-        : undefined,
+    composite: compositeOf(action),
   };
+}
+
+function compositeOf({ annotations, exec }: Action): Resolved["composite"] {
+  if (exec.kind === BUILTIN_KIND) return "builtin";
+  if (exec.components) return "sequence";
+  return isTruthy(annotations, "conductor", false) ? "composition" : undefined;
 }
 
 /** What a scheduler must know of an action. */

@@ -243,17 +243,22 @@ function targetOf(resolved: ResolvedAction): Target {
   };
 }
 
+/** As whom something runs that nobody presented a key for. */
+export function ownerOfWire({ uuid, subject, namespace, quota }: WireIdentity): Identity {
+  return {
+    uuid,
+    subject,
+    namespace,
+    operator: false,
+    quota: quotaOfWire(quota),
+    apiKey: "",
+  };
+}
+
 function webTargetOf(resolved: ResolvedAction, owner: WireIdentity): WebTarget {
   const annotations = elementsOf(utf8(resolved.annotationsJson)).map(membersOf);
   return {
-    owner: {
-      uuid: "",
-      subject: owner.subject,
-      namespace: owner.namespace,
-      operator: false,
-      quota: quotaOfWire(owner.quota),
-      apiKey: "",
-    },
+    owner: ownerOfWire(owner),
     annotations: new Map(
       annotations.map((entry) => [JSON.parse(entry.get("key") ?? '""') as string, entry.get("value") ?? "null"]),
     ),

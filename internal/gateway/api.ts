@@ -9,7 +9,7 @@ import type { Caller } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import { checkName, parseActionName } from "../core/tenancy/name.js";
 import type { UnaryMethod } from "../rpc/channel.js";
-import type { ActionCache, Target } from "./action-cache.js";
+import { ownerOfWire, type ActionCache, type Target } from "./action-cache.js";
 import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
@@ -28,6 +28,7 @@ import {
   type RequestContext,
   type WebAction,
   type WebContext,
+  type Webhook,
 } from "./native-api.js";
 import { effectOf, isProxied } from "./public-rpcs.js";
 import { activationIdOf, activationOf } from "./wire.js";
@@ -184,6 +185,17 @@ export class Api implements NativeApi {
       waitMs,
       problem,
     );
+  }
+
+  async webhook(token: string): Promise<Webhook> {
+    const { owner, trigger, apiKey, signingSecret } = await this.deps.controller.resolveWebhook(token);
+    invariant(owner !== undefined, "controllers resolve webhooks with their owner");
+    const identity: Identity = { ...ownerOfWire(owner), apiKey };
+    return {
+      signingSecret: signingSecret === "" ? undefined : signingSecret,
+      fire: (paramsJson, headersJson, context) =>
+        this.fire({ namespace: identity.namespace, trigger, paramsJson, headersJson }, { ...context, identity }),
+    };
   }
 
   async fire(command: FireCommand, context: RequestContext): Promise<FireAnswer> {

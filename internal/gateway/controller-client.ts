@@ -20,6 +20,7 @@ import {
   type Identity,
   type ResolveActionRequest,
   type ResolvedAction,
+  type ResolvedWebhook,
   type SubmitRequest,
 } from "../gen/weft/link/v1/control.pb.js";
 import type { GrpcNetwork, UnaryMethod } from "../rpc/channel.js";
@@ -40,6 +41,8 @@ export interface ControllerClient {
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   /** @throws notFound */
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
+  /** @throws notFound */
+  resolveWebhook(token: string): Promise<ResolvedWebhook>;
   submit(request: SubmitRequest): Promise<void>;
   /** Waits for the record of what was submitted, over whatever breaks, at most `waitMs`. */
   await(request: AwaitRequest): Promise<AwaitResponse>;
@@ -91,6 +94,10 @@ export class RpcControllerClient implements ControllerClient {
 
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction> {
     return this.#repeatable(ResolveServiceService.resolveWebAction, request);
+  }
+
+  resolveWebhook(token: string): Promise<ResolvedWebhook> {
+    return this.#repeatable(ResolveServiceService.resolveWebhook, { token });
   }
 
   async submit(request: SubmitRequest): Promise<void> {

@@ -88,6 +88,18 @@ export interface WebAction {
   invoke(prepare: () => Uint8Array | undefined, context: WebContext): Promise<InvokeAnswer | undefined>;
 }
 
+/** What a request to a secret URL fires. Nobody presented a key: it fires as its owner, whose throttles it counts for. */
+export interface Webhook {
+  /** Requests must be signed with it; undefined when they need no signature. */
+  readonly signingSecret: string | undefined;
+  /**
+   * @param paramsJson JSON text of an object
+   * @param headersJson JSON text of an object for `__ow_headers`
+   * @throws throttled; invalidArgument, notFound, unavailable
+   */
+  fire(paramsJson: Uint8Array, headersJson: Uint8Array, context: WebContext): Promise<FireAnswer>;
+}
+
 export type WebContext = Pick<RequestContext, "transactionId" | "traceparent">;
 
 /** An activation started and nobody can say how it ended; its record, once written, has outcome platformError. */
@@ -137,6 +149,9 @@ export interface NativeApi {
    * @throws notFound for everything that was not exported, whether or not it exists; unavailable
    */
   webAction(namespace: string, action: string): Promise<WebAction>;
+
+  /** What the secret part of a URL stands for. @throws notFound, unavailable */
+  webhook(token: string): Promise<Webhook>;
 
   /** Fires a trigger. @throws as invoke */
   fire(command: FireCommand, context: RequestContext): Promise<FireAnswer>;

@@ -1,5 +1,6 @@
 // Entities as rows, and the statements that more than one kind of entity needs.
 
+import { hasCode } from "../core/action/exec.js";
 import type { Action, Exec, KeyValue, Package, Rule, Stored, Trigger } from "../core/action/types.js";
 import type { Draft, Revision } from "../core/action/store.js";
 import { only, type Queryable, type Value } from "./database.js";
@@ -130,7 +131,7 @@ export function draftValues(
     draft.exec?.kind,
     draft.exec?.main,
     draft.exec?.binary,
-    draft.exec?.components ? undefined : draft.exec?.codeDigest,
+    draft.exec && hasCode(draft.exec) ? draft.exec.codeDigest : undefined,
     draft.exec?.codeSize,
     draft.limits?.timeoutMs,
     draft.limits?.memoryMb,

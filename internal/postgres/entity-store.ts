@@ -479,7 +479,7 @@ async function reviseActions(
   revisions: readonly Revision[],
 ): Promise<void> {
   const rows = await transaction.rows<EntityRow & Record<string, unknown>>(
-    `${selectFrom} where e.namespace = $1 and e.package = $2 and e.components is null order by e.name for update of e`,
+    `${selectFrom} where e.namespace = $1 and e.package = $2 and e.code_digest is not null order by e.name for update of e`,
     [draft.namespace, draft.name],
   );
   const byKey = new Map(revisions.map((revision) => [revision.actionKey, revision]));

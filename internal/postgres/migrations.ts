@@ -5,6 +5,7 @@ import { activationIndexes } from "./migrations/0002-activation-indexes.js";
 import { sequences } from "./migrations/0003-sequences.js";
 import { bindings } from "./migrations/0004-bindings.js";
 import { namespaceOverrides } from "./migrations/0005-namespace-overrides.js";
+import { feeds } from "./migrations/0006-feeds.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -19,4 +20,5 @@ export const migrations: readonly Migration[] = [
   { number: 3, name: "sequences", sql: sequences },
   { number: 4, name: "bindings", sql: bindings },
   { number: 5, name: "namespace-overrides", sql: namespaceOverrides },
+  { number: 6, name: "feeds", sql: feeds },
 ];

@@ -11,7 +11,7 @@ import {
   insertActivations,
 } from "./activation-columns.js";
 import { int8Array, storable, textArray, uuidArray } from "./binary-array.js";
-import type { Database, Statement } from "./database.js";
+import type { Database, Queryable, Statement } from "./database.js";
 import { GroupCommit } from "./group-commit.js";
 
 /** Rows of one batch. */
@@ -156,6 +156,21 @@ export class PostgresQueueStore implements QueueStore {
     const ids = new Set(started.map((row) => idOf(row.id)));
     return batch.map((start) => start.ids.filter((id) => ids.has(id) && attempts.get(id) === start.attempt));
   }
+}
+
+/** Stores a trigger's record and the requests of its rules, as QueueStore.fire, within a transaction. */
+export async function insertFiring(
+  transaction: Queryable,
+  record: TriggerActivation,
+  requests: readonly QueuedRequest[],
+  ownerBootId: string,
+): Promise<void> {
+  const rows = requests.map((request) => ({ request, owner: ownerBootId }));
+  await transaction.rows(fireTriggers, [
+    ...activationParameters([record]),
+    ...queuedParameters(rows),
+    uuidArray(rows.map(() => record.id)),
+  ]);
 }
 
 function queuedParameters(rows: readonly { readonly request: QueuedRequest; readonly owner: string }[]): Buffer[] {

@@ -6,6 +6,7 @@ import { silentLog } from "../base/log.js";
 import { systemClock, systemRandom } from "../boot/system.js";
 import { entityStoreSuite } from "../core/action/store.suite.js";
 import { activationStoreSuite } from "../core/activation/store.suite.js";
+import { feedStoreSuite } from "../core/feed/store.suite.js";
 import { queueStoreSuite } from "../core/queue/store.suite.js";
 import { tenancyStoreSuite } from "../core/tenancy/store.suite.js";
 import { migratedDatabase, type TestDatabase } from "../../test/harness/postgres.js";
@@ -35,7 +36,7 @@ describeWith(["postgres"], "the stores in Postgres", () => {
 
   const empty = async (): Promise<void> => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, code, revisions, queue, activations, activation_logs",
+      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs",
     );
   };
 
@@ -47,6 +48,11 @@ describeWith(["postgres"], "the stores in Postgres", () => {
   queueStoreSuite("PostgresQueueStore", async () => {
     await empty();
     return { queue: stores.queue, other: others.queue, activations: stores.activations };
+  });
+
+  feedStoreSuite("PostgresFeedStore", async () => {
+    await empty();
+    return { ...stores, other: others.feeds };
   });
 
   tenancyStoreSuite("PostgresTenancyStore", async () => {

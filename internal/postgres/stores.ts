@@ -5,11 +5,13 @@ import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
+import type { FeedStore } from "../core/feed/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
 import { PostgresEntityStore } from "./entity-store.js";
+import { PostgresFeedStore } from "./feed-store.js";
 import { checkSchema, migrate } from "./migrate.js";
 import { PostgresQueueStore } from "./queue-store.js";
 import { PostgresTenancyStore } from "./tenancy-store.js";
@@ -29,6 +31,7 @@ export interface Stores {
   readonly entities: EntityStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
+  readonly feeds: FeedStore;
   readonly tenancy: TenancyStore;
   /** Waits for what is running. Watches must have been aborted before. */
   close(): Promise<void>;
@@ -54,6 +57,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
     entities: new PostgresEntityStore({ ...deps, database }),
     activations: new PostgresActivationStore(database),
     queue: new PostgresQueueStore(database),
+    feeds: new PostgresFeedStore(database),
     tenancy: new PostgresTenancyStore(database),
     close: () => database.close(),
   };

@@ -35,6 +35,7 @@ import type {
   RawAnswer,
   RequestContext,
   WebAction,
+  Webhook,
 } from "../../internal/gateway/native-api.js";
 import type { UnaryMethod } from "../../internal/rpc/channel.js";
 
@@ -76,6 +77,9 @@ export interface ScriptedApiOptions {
 export class ScriptedApi implements NativeApi {
   /** Throws what is here before it does anything else: for faults. */
   fault: WeftError | undefined;
+
+  /** Triggers by the secret parts of URLs that fire them. */
+  readonly webhooks = new Map<string, string>();
 
   readonly #entities = new Map<string, { readonly kind: Kind; readonly entity: Entity }>();
   readonly #records = new Map<string, Activation>();
@@ -198,6 +202,18 @@ export class ScriptedApi implements NativeApi {
         if (!paramsJson) return undefined;
         return this.#start(action, { paramsJson, blocking: true, waitMs: 0 }, false, { ...context, identity });
       },
+    });
+  }
+
+  webhook(token: string): Promise<Webhook> {
+    if (this.fault) return Promise.reject(this.fault);
+    const trigger = this.webhooks.get(token);
+    if (trigger === undefined) return refuse("notFound", "WEBHOOK_NOT_FOUND", "there is no such webhook");
+    const identity = { ...OWNER, apiKey: "" };
+    return Promise.resolve({
+      signingSecret: undefined,
+      fire: (paramsJson, headersJson, context) =>
+        this.fire({ namespace: OWNER.namespace, trigger, paramsJson, headersJson }, { ...context, identity }),
     });
   }
 

@@ -21,6 +21,7 @@ import {
   type Identity,
   type RecordBatch,
   type ResolveActionRequest,
+  type ResolveWebhookRequest,
   type ResolvedAction,
   type SubmitRequest,
   type WatchResponse,
@@ -62,6 +63,11 @@ export class ScriptedController {
   readonly keys = new Map<string, ScriptedKey>();
   readonly actions = new Map<string, ScriptedAction>();
   readonly triggers = new Set<string>();
+  /** By the secret part of their URLs. */
+  readonly webhooks = new Map<
+    string,
+    { readonly namespace: string; readonly trigger: string; readonly signingSecret?: string }
+  >();
   readonly authenticated: string[] = [];
   readonly resolved: string[] = [];
   readonly submitted: SubmitRequest[] = [];
@@ -102,6 +108,14 @@ export class ScriptedController {
       authenticate: (_ctx: CallContext, request: AuthenticateRequest) => this.#authenticate(request),
       resolveAction: (_ctx: CallContext, request: ResolveActionRequest) => this.#resolve(request),
       resolveWebAction: (_ctx: CallContext, request: ResolveActionRequest) => this.#resolveWeb(request),
+      resolveWebhook: (_ctx: CallContext, { token }: ResolveWebhookRequest) => {
+        this.#maybeFail();
+        const found = this.webhooks.get(token);
+        if (!found) throw new WeftError("notFound", "WEBHOOK_NOT_FOUND", "there is no such webhook");
+        const owner = [...this.keys.values()].find(({ namespace }) => namespace === found.namespace);
+        const { trigger, signingSecret = "" } = found;
+        return Promise.resolve({ owner: owner && identityOf(owner), trigger, apiKey: "u:k", signingSecret });
+      },
       watch: (ctx: CallContext, _request: unknown, send: (response: never) => Promise<void>) =>
         this.#watch(ctx, send as (response: WatchResponse) => Promise<void>),
     });

@@ -60,6 +60,7 @@ import { GrpcNetwork, type UnaryMethod } from "../../internal/rpc/channel.js";
 import { recordLink } from "../../internal/rpc/link-methods.js";
 import type { Link } from "../../internal/rpc/link.js";
 import { MemoryNetwork } from "../../internal/rpc/network.js";
+import { readCron } from "../../internal/cron/cron.js";
 import { RpcServer } from "../../internal/rpc/server.js";
 import { eventually } from "../harness/eventually.js";
 import { migratedDatabase, type TestDatabase } from "../harness/postgres.js";
@@ -120,6 +121,8 @@ class Life {
         }),
       describeInvoker: (address) => this.describeInvoker(address),
       manifest,
+      clusterKey: "cluster",
+      readCron,
       clock: systemClock,
       random,
       log: silentLog,

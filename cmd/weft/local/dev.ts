@@ -80,6 +80,8 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
         bootstrapKey: state.auth,
         bootstrapNamespace: "guest",
         catalogue: true,
+        feedsMax: 1_000,
+        alarmIntervalMs: 1_000,
         retentionDays: 7,
       },
       {

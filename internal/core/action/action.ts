@@ -16,7 +16,7 @@ import {
   versionAfter,
   type EntityInput,
 } from "./entity.js";
-import { checkExec, type ExecInput } from "./exec.js";
+import { checkExec, hasCode, type ExecInput } from "./exec.js";
 import { checkKeyValues, mergeKeyValues, type KeyValueRules } from "./key-values.js";
 import { defaultLimits, mergeLimits, type LimitsInput } from "./limits.js";
 import type { Draft, Revision } from "./store.js";
@@ -33,7 +33,7 @@ export interface ActionChange extends ActionInput {
   readonly deleteAnnotations: readonly string[];
 }
 
-/** An action to be stored, with its code; `code` undefined keeps the stored one, or is that of a sequence. */
+/** An action to be stored, with its code; `code` undefined keeps the stored one, or there is none. */
 export interface ActionWrite {
   readonly draft: Draft<Action>;
   readonly code: Uint8Array | undefined;
@@ -80,7 +80,7 @@ export function newAction(
       limits,
       revisionId,
     },
-    code: exec.components ? undefined : input.exec.code,
+    code: hasCode(exec) ? input.exec.code : undefined,
   };
 }
 
@@ -109,7 +109,7 @@ export function changedAction(
   if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
   const replaced = mask.has("exec", change.exec !== undefined) ? change.exec : undefined;
   const exec = replaced ? checkExec(replaced, manifest, old.namespace, violations) : old.exec;
-  if (!replaced && !old.exec.components && manifest.find(old.exec.kind)?.deprecated !== false) {
+  if (!replaced && hasCode(old.exec) && manifest.find(old.exec.kind)?.deprecated !== false) {
     violations.add("exec.kind", `"${old.exec.kind}" is no longer supported; give the action code of another kind`);
   }
   violations.check();
@@ -128,19 +128,19 @@ export function changedAction(
       limits,
       revisionId,
     },
-    code: exec.components ? undefined : replaced?.code,
+    code: hasCode(exec) ? replaced?.code : undefined,
   };
 }
 
 /**
- * What an invoker loads for an action: init parameters are the package's, overridden by the action's. A sequence is not
- * loaded.
+ * What an invoker loads for an action: init parameters are the package's, overridden by the action's. What has
+ * no code is not loaded.
  */
 export function revisionOf(
   action: Draft<Action>,
   inPackage: Pick<Package, "parameters"> | undefined,
 ): Revision | undefined {
-  if (action.exec.components) return undefined;
+  if (!hasCode(action.exec)) return undefined;
   const merged = mergeKeyValues(inPackage?.parameters ?? [], action.parameters);
   return {
     revisionId: action.revisionId,

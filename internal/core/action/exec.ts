@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { qualifiedKey, resolveName } from "../tenancy/name.js";
-import { CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
+import { BUILTIN_KIND, CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
 import { zipProblem } from "./zip.js";
 
 /** Code as a request gives it. */
@@ -17,6 +17,13 @@ export interface ExecInput {
   readonly main: string;
   /** Of a sequence: names from the point of view of its namespace. */
   readonly components?: readonly string[] | undefined;
+  /** True for the code of a controller itself: of the catalogue only, no request says so. */
+  readonly builtin?: true;
+}
+
+/** True when there is code to load into a sandbox: not for sequences and built-in actions. */
+export function hasCode({ kind }: Pick<Exec, "kind">): boolean {
+  return kind !== SEQUENCE_KIND && kind !== BUILTIN_KIND;
 }
 
 /** Longest name of a function to call: "file.function" or a path with a class, never near this. */
@@ -35,6 +42,7 @@ export function checkExec(
   namespace: string,
   violations: Violations,
 ): Exec {
+  if (input.builtin) return { ...NO_CODE, kind: BUILTIN_KIND };
   const kind = input.kind.trim().toLowerCase();
   if (kind === SEQUENCE_KIND) return checkSequence(input, namespace, violations);
   if (input.components?.length) violations.add("exec.components", `are for the kind "${SEQUENCE_KIND}" only`);
@@ -71,8 +79,10 @@ function checkSequence(input: ExecInput, namespace: string, violations: Violatio
   const components = given
     .slice(0, SEQUENCE_LENGTH_MAX)
     .map((name, i) => violations.try(() => qualifiedKey(resolveName(`exec.components[${i}]`, name, namespace))) ?? "");
-  return { kind: SEQUENCE_KIND, main: undefined, binary: false, codeDigest: "", codeSize: 0, components };
+  return { ...NO_CODE, kind: SEQUENCE_KIND, components };
 }
+
+const NO_CODE = { main: undefined, binary: false, codeDigest: "", codeSize: 0 };
 
 function checkCode({ code, binary }: ExecInput, violations: Violations): void {
   if (code.length === 0) {

@@ -43,7 +43,7 @@ export interface Revision {
  */
 export interface EntityStore {
   /**
-   * `code` and `revision` undefined: a sequence has neither. Actions are not created in bindings.
+   * `code` and `revision` undefined: a sequence has neither, nor has a built-in action. Actions are not created in bindings.
    * @throws failedPrecondition PACKAGE_IS_BINDING
    */
   createAction(action: Draft<Action>, code: Uint8Array | undefined, revision: Revision | undefined): Promise<Action>;

@@ -34,9 +34,11 @@ export const BLOCKING_WAIT_MS_MAX = 60_000;
 
 /** Kind of an action that is a sequence of others. */
 export const SEQUENCE_KIND = "sequence";
+/** Kind of an action of a system package that a controller runs itself (see Builtin). Nobody can make one. */
+export const BUILTIN_KIND = "builtin";
 
 export interface Exec {
-  /** Concrete kind, for example "nodejs:20", or SEQUENCE_KIND. */
+  /** Concrete kind, for example "nodejs:20", or SEQUENCE_KIND or BUILTIN_KIND, which have no code (digest "", size 0). */
   readonly kind: string;
   /** Function to call; undefined means "main". */
   readonly main: string | undefined;
@@ -45,7 +47,7 @@ export interface Exec {
   /** SHA-256 of the code, hex. */
   readonly codeDigest: string;
   readonly codeSize: number;
-  /** Keys of what runs one after the other; set for sequences only, which have no code (digest "", size 0). */
+  /** Keys of what runs one after the other; set for sequences only. */
   readonly components?: readonly string[] | undefined;
 }
 

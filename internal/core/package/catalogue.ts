@@ -3,7 +3,8 @@
 import { invariant } from "../../base/errors.js";
 import type { Random } from "../../base/random.js";
 import { changedAction, newAction, newRevisionId, type ActionChange, type ActionWrite } from "../action/action.js";
-import type { Action, KeyValue, Package } from "../action/types.js";
+import { BUILTIN_KIND, type Action, type KeyValue, type Package } from "../action/types.js";
+import type { ExecInput } from "../action/exec.js";
 import type { Draft } from "../action/store.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { changedPackage, newPackage, type PackageChange } from "./package.js";
@@ -20,12 +21,12 @@ export interface CataloguePackage {
 interface Manifest {
   readonly annotations?: Readonly<Record<string, unknown>>;
   readonly parameters?: Readonly<Record<string, unknown>>;
-  /** By name; the code is in the file "<name>.<extension of the kind>". */
+  /** By name; the code is in the file "<name>.<extension of the kind>", of a built-in one in the controller. */
   readonly actions: Readonly<Record<string, CatalogueAction>>;
 }
 
 interface CatalogueAction {
-  /** Default: "nodejs:default". */
+  /** Default: "nodejs:default"; "builtin" for one that a controller runs itself. */
   readonly kind?: string;
   readonly annotations?: Readonly<Record<string, unknown>>;
   readonly parameters?: Readonly<Record<string, unknown>>;
@@ -57,11 +58,6 @@ export function parseCataloguePackage(
     },
     actions: Object.entries(actions).map(([own, action]) => {
       const { kind = "nodejs:default" } = action;
-      const extension = EXTENSIONS[kind.slice(0, kind.indexOf(":"))];
-      invariant(
-        extension !== undefined,
-        `the catalogue's ${name}/${own} has kind ${kind}, whose files have no extension`,
-      );
       return {
         ...common,
         name: `${name}/${own}`,
@@ -69,12 +65,19 @@ export function parseCataloguePackage(
         annotations: keyValues(action.annotations),
         parameters: keyValues(action.parameters),
         limits: undefined,
-        exec: { kind, code: read(`${own}.${extension}`), binary: false, main: "" },
+        exec: execOf(`${name}/${own}`, kind, (extension) => read(`${own}.${extension}`)),
         updateFields: ["exec", "annotations", "parameters"],
         deleteAnnotations: [],
       };
     }),
   };
+}
+
+function execOf(action: string, kind: string, read: (extension: string) => Uint8Array): ExecInput {
+  if (kind === BUILTIN_KIND) return { kind, code: new Uint8Array(), binary: false, main: "", builtin: true };
+  const extension = EXTENSIONS[kind.slice(0, kind.indexOf(":"))];
+  invariant(extension !== undefined, `the catalogue's ${action} has kind ${kind}, whose files have no extension`);
+  return { kind, code: read(extension), binary: false, main: "" };
 }
 
 /** @param old what is there. @returns what to write; undefined when it is as it shall be */

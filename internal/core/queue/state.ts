@@ -4,7 +4,7 @@ import { Machine } from "../../base/machine.js";
 export type RequestState =
   | "waiting" // for its turn, or for a pause after a refusal to end
   | "sending" // handed to the dispatcher, which waits for a slot
-  | "composing" // a sequence or composition: its components are requests of their own
+  | "composing" // a controller runs it: a built-in action, or a sequence whose components are requests of their own
   | "started" // an invoker was told, or is about to be: the attempt is in the database
   | "unsettled" // it ended, or nobody knows: its record is to come
   | "settled" // its record is stored and the request is gone
@@ -13,7 +13,7 @@ export type RequestState =
 export type RequestEvent =
   | "send" // its turn came
   | "mark" // the database holds the attempt
-  | "compose" // it turned out to be a sequence or composition
+  | "compose" // it turned out to be a built-in action, a sequence or a composition
   | "refuse" // proven not to have started
   | "end" // the dispatcher says that it ended, or that nobody knows
   | "notStarted" // the invoker proves that it never started

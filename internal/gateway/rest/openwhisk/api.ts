@@ -20,6 +20,7 @@ import { Query } from "./query.js";
 import { Refusal, refusalOf } from "./refusal.js";
 import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
+import { hookTokenOf, Hooks } from "../hooks/hooks.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
 
 export interface OpenWhiskApiDeps {
@@ -124,6 +125,7 @@ export class OpenWhiskApi {
   });
   readonly #routes = new WeakMap<object, Route>();
   readonly #web: WebActions;
+  readonly #hooks: Hooks;
   readonly #documents: ReadonlyMap<string, () => RestResponse>;
 
   constructor(private readonly deps: OpenWhiskApiDeps) {
@@ -136,6 +138,10 @@ export class OpenWhiskApi {
     this.#web = new WebActions({
       api: deps.api,
       unforeseen: (error, transactionId) => log.error("a web action failed unforeseen", { transactionId, error }),
+    });
+    this.#hooks = new Hooks({
+      api: deps.api,
+      unforeseen: (error, transactionId) => log.error("a webhook failed unforeseen", { transactionId, error }),
     });
     const described = ROUTES.flatMap(({ path, handlers }) =>
       path.endsWith("/") && !path.includes(":package/")
@@ -165,6 +171,8 @@ export class OpenWhiskApi {
     const id = requestId(request.headers["x-request-id"], this.deps.random);
     const webPath = webPathOf(request.target);
     if (webPath) return withHeaders(await this.#web.handle(request, webPath, id), [["X-Request-ID", id]]);
+    const token = hookTokenOf(request.target);
+    if (token !== undefined) return withHeaders(await this.#hooks.handle(request, token, id), [["X-Request-ID", id]]);
     try {
       const response = await this.#answer(request, id);
       return withHeaders(response, [["X-Request-ID", id], ...CORS]);
