@@ -1,6 +1,7 @@
 import { Controller } from "../controller/controller.js";
 import { Presence } from "../core/coordination/presence.js";
 import type { Activation } from "../core/activation/types.js";
+import { parseKeyRing } from "../core/sealing/key-ring.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
 import type { RoleContext } from "./context.js";
@@ -38,10 +39,13 @@ export async function startController(
     | "bootstrapNamespace"
     | "catalogue"
     | "retentionDays"
+    | "parameterKeys"
+    | "hideParameters"
   >,
   hooks: ControllerHooks = {},
 ): Promise<string> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
+  const keyRing = parseKeyRing("parameterKeys", settings.parameterKeys);
   const stores = scope.use(
     "postgres",
     await openStores({ clock, random, log }, settings.postgresUrl, {
@@ -57,6 +61,8 @@ export async function startController(
     bootId,
     entities: stores.entities,
     tenancy: stores.tenancy,
+    seals: stores.seals,
+    keyRing,
     activations: stores.activations,
     queue: stores.queue,
     coordination: wiring.coordination,
@@ -76,6 +82,7 @@ export async function startController(
       bootstrapKey: settings.bootstrapKey ?? "",
       bootstrapNamespace: settings.bootstrapNamespace,
       retentionDays: settings.retentionDays,
+      hideParameters: settings.hideParameters,
     },
     version: readVersion(),
     ...(hooks.onRecorded ? { onRecorded: hooks.onRecorded } : {}),

@@ -35,6 +35,13 @@ export const controllerSettings = {
   bootstrapKey: optional(secret("uuid:key of an operator, ensured at start; the key is 64 letters and digits")),
   bootstrapNamespace: text("namespace of that key, ensured at start", "guest"),
   catalogue: boolean("install the packages that come with Weft, or bring them up to date, at start", true),
+  parameterKeys: secret(
+    "keys that default parameters are encrypted with in Postgres, ID:SECRET,...: the first encrypts, all decrypt; SECRET is 32 bytes as base64 or hex; none in the first place stores them plain",
+  ),
+  hideParameters: boolean(
+    "show default parameters encrypted when they are read, as OpenWhisk with encryption does",
+    false,
+  ),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 

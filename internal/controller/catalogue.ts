@@ -83,7 +83,7 @@ async function installAction(deps: CatalogueDeps, wanted: ActionChange, inPackag
   if (!write) return;
   const revision = revisionOf(write.draft, inPackage);
   if (old) await entities.updateAction(write.draft, old.revision, write.code, revision);
-  else await entities.createAction(write.draft, write.code ?? new Uint8Array(), revision);
+  else await entities.createAction(write.draft, write.code ?? new Uint8Array(), revision, inPackage.revision);
   changed({ namespace, name, keyUuid: "" });
 }
 

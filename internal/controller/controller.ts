@@ -2,7 +2,7 @@
 // its caller (durable requests, triggers). It is not on the path of a warm synchronous invocation.
 
 import { every, type Clock } from "../base/clock.js";
-import { toWeftError } from "../base/errors.js";
+import { invalidField, toWeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
@@ -12,6 +12,10 @@ import type { ActivationStore, RecordedActivation } from "../core/activation/sto
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
 import type { QueueStore } from "../core/queue/store.js";
+import { KeyRing } from "../core/sealing/key-ring.js";
+import { checkKeyRing } from "../core/sealing/rotation.js";
+import { SealedEntityStore } from "../core/sealing/sealed-entities.js";
+import type { SealStore } from "../core/sealing/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
@@ -26,6 +30,7 @@ import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
+import { auditOf } from "./audit.js";
 import { Awaits } from "./awaits.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
@@ -35,6 +40,7 @@ import { Composites } from "./composites.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
 import { NamespaceService } from "./namespace-service.js";
 import { PackageService } from "./package-service.js";
+import { Parameters } from "./parameters.js";
 import { QueueDispatcher, type QueueDispatcherDeps, type QueueSettings } from "./queue-dispatcher.js";
 import { Recorder } from "./recorder.js";
 import { ResolveService } from "./resolve-service.js";
@@ -52,6 +58,8 @@ export interface ControllerSettings {
   readonly namespaceLimits: NamespaceLimits;
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
+  /** Reads give default parameters encrypted, as OpenWhisk with encryption does; needs a key ring that seals. */
+  readonly hideParameters: boolean;
   readonly queue: Partial<QueueSettings>;
 }
 
@@ -60,6 +68,7 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   bootstrapNamespace: "guest",
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
   retentionDays: 7,
+  hideParameters: false,
   queue: {},
 };
 
@@ -73,6 +82,9 @@ export interface ControllerDeps {
   readonly bootId: string;
   readonly entities: EntityStore;
   readonly tenancy: TenancyStore;
+  readonly seals: SealStore;
+  /** Encrypts parameters in the store; default: they are stored plain. */
+  readonly keyRing?: KeyRing;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly coordination: Coordination;
@@ -103,6 +115,8 @@ export interface ControllerDeps {
 export class Controller {
   readonly #metrics: ControllerMetrics;
   readonly #settings: ControllerSettings;
+  readonly #keyRing: KeyRing;
+  readonly #entities: EntityStore;
   readonly #dispatcher: Dispatcher | undefined;
   readonly #changes: Changes;
   readonly #resolver: Resolver;
@@ -115,10 +129,14 @@ export class Controller {
   #maintaining: Promise<void> = Promise.resolve();
 
   constructor(private readonly deps: ControllerDeps) {
-    const { bootId, clock, coordination, entities, log, manifest, random, tenancy } = deps;
+    const { bootId, clock, coordination, log, manifest, random, tenancy } = deps;
     const settings = { ...CONTROLLER_SETTINGS, ...deps.settings };
     const metrics = controllerMetrics(deps.metrics);
     this.#settings = settings;
+    const keyRing = deps.keyRing ?? new KeyRing(undefined, []);
+    this.#keyRing = keyRing;
+    const entities = new SealedEntityStore(deps.entities, keyRing);
+    this.#entities = entities;
     this.#metrics = metrics;
     if (!deps.dispatcher) {
       this.#dispatcher = new Dispatcher({
@@ -171,8 +189,12 @@ export class Controller {
     this.#queue.composites = this.#composites;
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
+    const audit = auditOf(log);
+    const parameters = new Parameters(keyRing, settings.hideParameters);
+    const { namespaceLimits: limits } = settings;
+    const bootstrapUuid = settings.bootstrapKey.split(":", 1)[0] ?? "";
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, clock }),
       new SubmitService({
         queue: deps.queue,
         entities,
@@ -185,11 +207,11 @@ export class Controller {
         fired: (record) => deps.onRecorded?.(record),
       }),
       new CodeService({ entities }),
-      new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
-      new AccessService({ tenancy, clock, random }),
-      new PackageService({ entities, random, changed }),
-      new ActionService({ entities, resolver: this.#resolver, manifest, random, changed }),
-      new TriggerService({ entities }),
+      new NamespaceService({ tenancy, limits, clock, random, audit, changed }),
+      new AccessService({ tenancy, seals: deps.seals, keyRing, limits, bootstrapUuid, clock, random, audit, changed }),
+      new PackageService({ entities, parameters, random, changed }),
+      new ActionService({ entities, resolver: this.#resolver, manifest, parameters, random, changed }),
+      new TriggerService({ entities, parameters }),
       new RuleService({ entities, resolver: this.#resolver }),
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
@@ -219,8 +241,12 @@ export class Controller {
     this.#metrics.callSeconds.observe(seconds);
   };
 
-  /** Resolves when it can serve. @throws when the store cannot be used, or the bootstrap key is none */
+  /**
+   * Resolves when it can serve.
+   * @throws when the store cannot be used, the bootstrap key is none, or the key ring does not fit what is stored
+   */
   async start(): Promise<void> {
+    await this.#checkSealing();
     await this.#bootstrap();
     await this.#installCatalogue();
     await this.deps.activations.maintain(this.#settings.retentionDays);
@@ -292,6 +318,17 @@ export class Controller {
     if (onRecorded) for (const { activation } of records) onRecorded(activation);
   }
 
+  /** Nothing is served that could not be read, or with keys that are not those of the database. */
+  async #checkSealing(): Promise<void> {
+    const { log, seals } = this.deps;
+    if (this.#settings.hideParameters && !this.#keyRing.current) {
+      throw invalidField("hideParameters", "needs a key in parameterKeys to hide them with");
+    }
+    const { plainStored } = await checkKeyRing(this.#keyRing, seals);
+    if (plainStored) log.warn("parameters are stored that are not encrypted; weft admin seal encrypts them");
+    if (!this.#keyRing.current) log.warn("parameters are stored as they are: parameterKeys says none");
+  }
+
   /** Makes sure of the operator's namespace and key. */
   async #bootstrap(): Promise<void> {
     const { bootstrapKey, bootstrapNamespace, namespaceLimits } = this.#settings;
@@ -320,7 +357,10 @@ export class Controller {
     const { catalogue = [] } = this.deps;
     if (catalogue.length === 0) return;
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
-    await installCatalogue({ ...this.deps, limits: this.#settings.namespaceLimits, changed }, catalogue);
+    await installCatalogue(
+      { ...this.deps, entities: this.#entities, limits: this.#settings.namespaceLimits, changed },
+      catalogue,
+    );
   }
 
   async #maintain(): Promise<void> {

@@ -6,12 +6,14 @@ import type { Random } from "../base/random.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
 import type { QueueStore } from "../core/queue/store.js";
+import type { SealStore } from "../core/sealing/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
 import { PostgresEntityStore } from "./entity-store.js";
 import { checkSchema, migrate } from "./migrate.js";
 import { PostgresQueueStore } from "./queue-store.js";
+import { PostgresSealStore } from "./seal-store.js";
 import { PostgresTenancyStore } from "./tenancy-store.js";
 
 export interface StoreDeps {
@@ -30,6 +32,7 @@ export interface Stores {
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly tenancy: TenancyStore;
+  readonly seals: SealStore;
   /** Waits for what is running. Watches must have been aborted before. */
   close(): Promise<void>;
 }
@@ -55,6 +58,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
     activations: new PostgresActivationStore(database),
     queue: new PostgresQueueStore(database),
     tenancy: new PostgresTenancyStore(database),
+    seals: new PostgresSealStore(database),
     close: () => database.close(),
   };
 }

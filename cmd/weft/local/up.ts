@@ -140,7 +140,10 @@ class Installation {
     await this.#stage("migrate", () => this.#migrate());
     await Promise.all([
       this.#ensure("scheduler-1", "scheduler", {}),
-      this.#ensure("controller-1", "controller", { WEFT_BOOTSTRAP_KEY: this.state.auth }),
+      this.#ensure("controller-1", "controller", {
+        WEFT_BOOTSTRAP_KEY: this.state.auth,
+        WEFT_PARAMETER_KEYS: process.env["WEFT_PARAMETER_KEYS"] ?? this.state.parameterKeys,
+      }),
     ]);
     const invokers = Array.from({ length: this.options.invokers }, (_, i) => `invoker-${i + 1}`);
     await Promise.all([

@@ -44,9 +44,15 @@ export interface Revision {
 export interface EntityStore {
   /**
    * `code` and `revision` undefined: a sequence has neither. Actions are not created in bindings.
-   * @throws failedPrecondition PACKAGE_IS_BINDING
+   * `packageRevision`: revision of its package whose init parameters are in `revision`.
+   * @throws failedPrecondition PACKAGE_IS_BINDING; conflict when the package is at another revision
    */
-  createAction(action: Draft<Action>, code: Uint8Array | undefined, revision: Revision | undefined): Promise<Action>;
+  createAction(
+    action: Draft<Action>,
+    code: Uint8Array | undefined,
+    revision: Revision | undefined,
+    packageRevision?: number,
+  ): Promise<Action>;
   getAction(namespace: string, name: string): Promise<Action>;
   /** `package`: only actions of it. */
   listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<Listed<Action>>;
