@@ -142,7 +142,7 @@ class Installation {
       this.#ensure("scheduler-1", "scheduler", {}),
       this.#ensure("controller-1", "controller", {
         WEFT_BOOTSTRAP_KEY: this.state.auth,
-        WEFT_PARAMETER_KEYS: process.env["WEFT_PARAMETER_KEYS"] ?? this.state.parameterKeys,
+        ...this.#parameterKeys(),
       }),
     ]);
     const invokers = Array.from({ length: this.options.invokers }, (_, i) => `invoker-${i + 1}`);
@@ -157,6 +157,12 @@ class Installation {
     ]);
     await this.#ensureEnvoy();
     writeWskprops(this.state, `http://${this.options.restAddress}`, grpcAddress);
+  }
+
+  /** Those that the environment names, which is passed on; else those kept in the state folder. */
+  #parameterKeys(): Readonly<Record<string, string>> {
+    const { WEFT_PARAMETER_KEYS: keys, WEFT_PARAMETER_KEYS_FILE: file } = process.env;
+    return keys === undefined && file === undefined ? { WEFT_PARAMETER_KEYS: this.state.parameterKeys } : {};
   }
 
   async #migrate(): Promise<void> {

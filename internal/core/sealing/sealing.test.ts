@@ -79,7 +79,7 @@ describe("an envelope", () => {
       const text = JSON.stringify(Buffer.from(random.bytes(Math.floor(random.next() * 60))).toString("hex"));
       const envelope = seal(k1, place, text);
       expect(open(ring, place, envelope)).toBe(text);
-      const broken = [Buffer.concat([envelope, Buffer.of(0)])];
+      const broken: Uint8Array[] = [Buffer.concat([envelope, Buffer.of(0)])];
       for (let bit = 0; bit < envelope.length * 8; bit++) {
         const changed = Buffer.from(envelope);
         changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));

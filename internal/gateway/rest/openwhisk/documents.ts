@@ -2,6 +2,7 @@
 
 import { CODE_BYTES_MAX, LIMIT_BOUNDS, PARAMETERS_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../../core/action/types.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits } from "../../../core/tenancy/store.js";
+import type { ReadDocsFile } from "./docs-pages.js";
 
 export interface RuntimeKind {
   readonly kind: string;
@@ -22,6 +23,8 @@ export interface HostInfo {
   readonly defaultLimits?: NamespaceLimits;
   /** Longest sequence; default 50. */
   readonly sequenceLengthMax?: number;
+  /** Files of Swagger's pages; without it there are no pages. */
+  readonly readDocsFile?: ReadDocsFile;
 }
 
 const MIB = 1024 * 1024;
@@ -99,39 +102,5 @@ export function limitsDocument(quota: NamespaceLimits): string {
     maxActionConcurrency: concurrency.max,
     maxParameterSize: `${PARAMETERS_BYTES_MAX} B`,
     maxPayloadSize: `${PAYLOAD_BYTES_MAX} B`,
-  });
-}
-
-export interface DescribedRoute {
-  readonly method: string;
-  /** With `:name` for parameters. */
-  readonly path: string;
-  readonly summary: string;
-}
-
-/** Swagger 2.0 of the routes. @param basePath what `path`s stand below */
-export function swaggerDocument(title: string, basePath: string, routes: readonly DescribedRoute[]): string {
-  const paths: Record<string, Record<string, unknown>> = {};
-  for (const { method, path, summary } of routes) {
-    const template = path.slice(basePath.length).replace(/:(\w+)/g, "{$1}") || "/";
-    const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
-      name,
-      in: "path",
-      required: true,
-      type: "string",
-    }));
-    (paths[template] ??= {})[method.toLowerCase()] = {
-      summary,
-      parameters,
-      responses: { default: { description: "JSON; an error is an object with error and code" } },
-    };
-  }
-  return JSON.stringify({
-    swagger: "2.0",
-    info: { title, version: "1.0.0" },
-    basePath: basePath || "/",
-    consumes: ["application/json"],
-    produces: ["application/json"],
-    paths,
   });
 }
