@@ -620,7 +620,7 @@ describe("weft namespace, key and package", () => {
     answers["listKeys"] = () => ({ keys: [key] });
     answers["deleteKey"] = () => ({});
     expect((await weft("key create")).stdout).toBe("u2:k2\n");
-    expect((await weft("key list")).stdout).toBe("u2\tguest\tguest\t\n");
+    expect((await weft("key list")).stdout).toBe("u2\tguest\tguest\t\t\n");
     expect((await weft("key delete u2")).stderr).toBe("revoked key u2\n");
   });
 

@@ -15,6 +15,7 @@ import type { QueueStore } from "../core/queue/store.js";
 import { KeyRing } from "../core/sealing/key-ring.js";
 import { checkKeyRing } from "../core/sealing/rotation.js";
 import { SealedEntityStore } from "../core/sealing/sealed-entities.js";
+import { SealedQueueStore } from "../core/sealing/sealed-queue.js";
 import type { SealStore } from "../core/sealing/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -137,6 +138,7 @@ export class Controller {
     this.#keyRing = keyRing;
     const entities = new SealedEntityStore(deps.entities, keyRing);
     this.#entities = entities;
+    const queue = new SealedQueueStore(deps.queue, keyRing);
     this.#metrics = metrics;
     if (!deps.dispatcher) {
       this.#dispatcher = new Dispatcher({
@@ -162,7 +164,7 @@ export class Controller {
     });
     this.#queue = new QueueDispatcher({
       bootId,
-      queue: deps.queue,
+      queue,
       coordination,
       dispatcher: deps.dispatcher ?? (this.#dispatcher as Dispatcher),
       resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
@@ -176,7 +178,7 @@ export class Controller {
     });
     this.#composites = new Composites({
       bootId,
-      queue: deps.queue,
+      queue,
       activations: deps.activations,
       requests: this.#queue,
       resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
@@ -196,7 +198,7 @@ export class Controller {
     this.#services = [
       new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, clock }),
       new SubmitService({
-        queue: deps.queue,
+        queue,
         entities,
         resolver: this.#resolver,
         dispatcher: this.#queue,
@@ -216,7 +218,7 @@ export class Controller {
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
         coordination,
-        queue: deps.queue,
+        queue,
         describeFleet: deps.describeFleet,
         describeInvoker: deps.describeInvoker,
         version: deps.version,

@@ -1,4 +1,5 @@
 import type { KeyValue } from "../core/action/types.js";
+import { SEALED_MARK } from "../core/sealing/sealed-queue.js";
 import type { KnownKey, SealStore, StoredParameters } from "../core/sealing/store.js";
 import { only, type Database } from "./database.js";
 import { keyValuesOf, keyValuesText } from "./entity-sql.js";
@@ -42,7 +43,14 @@ export class PostgresSealStore implements SealStore {
 
   async keyInUse(id: string): Promise<boolean> {
     // The end of a sealed entry. Inside of texts, quotes have a backslash before them.
-    return this.#holds("strpos(%, $1) > 0", [`,${JSON.stringify(id)}]`]);
+    if (await this.#holds("strpos(%, $1) > 0", [`,${JSON.stringify(id)}]`])) return true;
+    const { found } = only(
+      await this.database.rows<{ readonly found: boolean }>(
+        "select exists (select from queue where starts_with(params, $1)) as found",
+        [`${SEALED_MARK}${id}:`],
+      ),
+    );
+    return found;
   }
 
   async plainStored(): Promise<boolean> {

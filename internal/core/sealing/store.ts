@@ -25,7 +25,7 @@ export interface SealStore {
   /** Remembers a key; one of that id that is there already is left alone. @returns what is remembered now */
   rememberKey(key: KnownKey): Promise<KnownKey>;
   forgetKey(id: string): Promise<void>;
-  /** Whether any parameter was sealed with this key. Reads everything. */
+  /** Whether any parameter, or any request of a firing, was sealed with this key. Reads everything. */
   keyInUse(id: string): Promise<boolean>;
   /** Whether any parameter is not sealed. Reads everything, at worst. */
   plainStored(): Promise<boolean>;
