@@ -66,10 +66,11 @@ async function installPackage(deps: CatalogueDeps, wanted: CataloguePackage["pac
   let stored: Package;
   if (!old) stored = await entities.createPackage(draft);
   else {
-    const actions = initParametersChanged(old, draft)
+    const revised = initParametersChanged(old, draft);
+    const actions = revised
       ? await everyEntry((query) => entities.listActions({ ...query, package: name }), namespace)
       : [];
-    stored = await entities.updatePackage(draft, old.revision, revisionsOfPackage(draft, actions, random));
+    stored = await entities.updatePackage(draft, old.revision, revisionsOfPackage(draft, actions, random), revised);
   }
   changed({ namespace, name, keyUuid: "" });
   return stored;

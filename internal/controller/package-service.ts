@@ -119,8 +119,9 @@ export class PackageService {
       write: async (old, revision) => {
         const draft = changedPackage(old, change);
         if (draft.binding && change.binding) await this.#checkProvider(namespace, draft.binding);
-        const actions = initParametersChanged(old, draft) ? await this.#actionsOf(namespace, name) : [];
-        return entities.updatePackage(draft, revision, revisionsOfPackage(draft, actions, random));
+        const revised = initParametersChanged(old, draft);
+        const actions = revised ? await this.#actionsOf(namespace, name) : [];
+        return entities.updatePackage(draft, revision, revisionsOfPackage(draft, actions, random), revised);
       },
       create: request.allowMissing ? () => this.#create(change) : undefined,
     });

@@ -167,13 +167,18 @@ export class PostgresEntityStore implements EntityStore {
     return countEntities(this.deps.database, namespace, "package", undefined);
   }
 
-  async updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package> {
+  async updatePackage(
+    draft: Draft<Package>,
+    expected: number,
+    revisions: readonly Revision[],
+    revised = revisions.length > 0,
+  ): Promise<Package> {
     return this.deps.database.transaction(async (transaction) => {
       // Keeps actions from being written in it meanwhile: they hold their package's row (lockPackageOf).
       await lock(transaction, "package", draft.namespace, draft.name, expected);
       const updated = await update(transaction, "package", draft, expected);
       const names = revisions.map(({ actionKey }) => actionKey.slice(actionKey.indexOf("/") + 1)).sort();
-      if (revisions.length > 0) await reviseActions(transaction, draft, revisions);
+      if (revised) await reviseActions(transaction, draft, revisions);
       if (draft.binding) await retireRevisionsThrough(transaction, draft.namespace, draft.name);
       await announce(transaction, [draft, ...names.map((name) => ({ namespace: draft.namespace, name }))]);
       return updated;

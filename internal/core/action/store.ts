@@ -83,9 +83,16 @@ export interface EntityStore {
   countPackages(namespace: string): Promise<number>;
   /**
    * Actions of the package get new revision ids when its init parameters changed: `revisions` has one per action that is
-   * no sequence.
+   * no sequence. `revised` (default: when there are revisions) says that they changed: then `revisions` must be complete,
+   * also when it is empty.
+   * @throws conflict also when an action was made meanwhile
    */
-  updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package>;
+  updatePackage(
+    draft: Draft<Package>,
+    expected: number,
+    revisions: readonly Revision[],
+    revised?: boolean,
+  ): Promise<Package>;
   /** @throws failedPrecondition PACKAGE_NOT_EMPTY when it has actions and `force` is false */
   deletePackage(namespace: string, name: string, expected: number | undefined, force: boolean): Promise<Package>;
 

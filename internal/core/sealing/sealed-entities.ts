@@ -85,9 +85,14 @@ export class SealedEntityStore implements EntityStore {
     return this.stored.countPackages(namespace);
   }
 
-  async updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package> {
+  async updatePackage(
+    draft: Draft<Package>,
+    expected: number,
+    revisions: readonly Revision[],
+    revised?: boolean,
+  ): Promise<Package> {
     const sealed = revisions.map((revision) => this.#sealedRevision(revision));
-    return this.#opened(await this.stored.updatePackage(this.#sealed(draft), expected, sealed));
+    return this.#opened(await this.stored.updatePackage(this.#sealed(draft), expected, sealed, revised));
   }
 
   async deletePackage(namespace: string, name: string, expected: number | undefined, force: boolean): Promise<Package> {
