@@ -767,7 +767,7 @@ describe("weft namespace, key and package", () => {
     answers["listKeys"] = () => ({ keys: [key] });
     answers["deleteKey"] = () => ({});
     expect((await weft("key create")).stdout).toBe("u2:k2\n");
-    expect((await weft("key list")).stdout).toBe("u2\tguest\tguest\t\n");
+    expect((await weft("key list")).stdout).toBe("u2\tguest\tguest\t\t\n");
     expect((await weft("key delete u2")).stderr).toBe("revoked key u2\n");
   });
 
@@ -824,6 +824,131 @@ describe("weft namespace, key and package", () => {
       operator: true,
       grpc,
     });
+  });
+});
+
+describe("weft admin, and key rotate", () => {
+  const at = { seconds: 1_767_225_600, nanos: 0 };
+  const key = (uuid: string, namespace: string, more: object = {}): object => ({
+    uuid,
+    namespace,
+    subject: "alice",
+    createTime: at,
+    expireTime: undefined,
+    ...more,
+  });
+  const alice = (...keys: object[]): object => ({ subject: "alice", blocked: false, blockTime: undefined, keys });
+
+  it("user create shows the key once, as data, and takes one that there was before", async () => {
+    answers["createSubject"] = () => ({ key: key("u2", "team"), auth: "u2:secret", namespaceCreated: true });
+    const plain = await weft("admin user create alice team");
+    expect(plain.stdout).toBe("u2:secret\n");
+    expect(plain.stderr).toContain("new namespace team");
+    expect(asked[0]?.request).toEqual({ subject: "alice", namespace: "team", auth: "" });
+    const json = JSON.parse((await weft("admin user create alice --use u2:secret --json")).stdout) as unknown;
+    expect(asked[1]?.request).toEqual({ subject: "alice", namespace: "", auth: "u2:secret" });
+    expect(json).toMatchObject({ uuid: "u2", namespace: "team", auth: "u2:secret", namespaceCreated: true });
+  });
+
+  it("user get and list show subjects without secrets", async () => {
+    answers["getSubject"] = () => ({ ...alice(key("u1", "alice"), key("u2", "team")), blocked: true, blockTime: at });
+    answers["listSubjects"] = () => ({ subjects: [alice(key("u1", "alice"), key("u2", "team"))], nextPageToken: "" });
+    const got = await weft("admin user get alice");
+    expect(got.stdout).toContain("since 2026-01-01 00:00:00.000Z");
+    expect(got.stdout).toContain("team  u2");
+    expect((await weft("admin user list team")).stdout).toBe("alice\talice, team\t2\t\n");
+    expect(asked[1]?.request).toMatchObject({ namespace: "team" });
+    expect(JSON.parse((await weft("admin user list --json")).stdout)).toMatchObject([{ subject: "alice" }]);
+  });
+
+  it("user whois sends only what is before the colon", async () => {
+    answers["whoIs"] = () => ({ key: key("u1", "alice"), blocked: false, operator: true });
+    expect((await weft("admin user whois u1:secret")).stdout).toMatch(/operator +yes/);
+    expect(asked[0]?.request).toEqual({ uuid: "u1" });
+  });
+
+  it("user block, unblock and delete say what became of it", async () => {
+    answers["blockSubject"] = () => alice(key("u1", "alice"));
+    answers["unblockSubject"] = () => alice(key("u1", "alice"));
+    answers["deleteSubject"] = () => ({ keys: 2, deletedNamespaces: ["a"], keylessNamespaces: ["b"] });
+    expect((await weft("admin user block alice")).stderr).toContain("within a second");
+    expect((await weft("admin user unblock alice")).stderr).toContain("unblocked alice");
+    const deleted = (await weft("admin user delete alice --with-namespaces")).stderr;
+    expect(asked[2]?.request).toEqual({ subject: "alice", namespace: "", withNamespaces: true });
+    for (const said of ["revoked 2 keys", "deleted namespace a", "weft namespace delete b"]) {
+      expect(deleted).toContain(said);
+    }
+  });
+
+  it("says who was probably meant", async () => {
+    answers["blockSubject"] = fails(new WeftError("notFound", "SUBJECT_NOT_FOUND", "no subject alcie"));
+    answers["listSubjects"] = () => ({ subjects: [alice(key("u1", "alice"))], nextPageToken: "" });
+    const ran = await weft("admin user block alcie");
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("did you mean alice?");
+  });
+
+  it("key rotate replaces the key that is used, or another, with a grace", async () => {
+    answers["rotateKey"] = ({ graceSeconds }: { graceSeconds: number }) => ({
+      key: key("u9", "guest"),
+      auth: "u9:secret",
+      oldExpireTime: graceSeconds > 0 ? at : undefined,
+    });
+    const now = await weft("key rotate");
+    expect(now).toMatchObject({ stdout: "u9:secret\n", stderr: expect.stringContaining("is revoked") as unknown });
+    expect(asked[0]?.request).toEqual({ namespace: "_", uuid: "_", graceSeconds: 0 });
+    expect((await weft("key rotate u1 --grace 24h -n team")).stderr).toContain("works until 2026-01-01");
+    expect(asked[1]?.request).toEqual({ namespace: "team", uuid: "u1", graceSeconds: 86_400 });
+    const wrong = await weft("key rotate --grace soon");
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("90s, 30m, 24h") as unknown });
+  });
+
+  it("admin key rotate takes the subject's newest key that stays, and asks which when there are several", async () => {
+    const expiring = key("u3", "alice", { expireTime: at });
+    answers["getSubject"] = () => alice(expiring, key("u1", "alice"));
+    answers["rotateKey"] = () => ({ key: key("u9", "alice"), auth: "u9:secret", oldExpireTime: undefined });
+    await weft("admin key rotate alice");
+    expect(asked[1]?.request).toMatchObject({ namespace: "alice", uuid: "u1" });
+    answers["getSubject"] = () => alice(key("u1", "alice"), key("u2", "team"));
+    const unclear = await weft("admin key rotate alice");
+    expect(unclear).toMatchObject({ code: 1, stderr: expect.stringContaining("alice, team") as unknown });
+    await weft("admin key rotate alice team");
+    expect(asked.at(-1)?.request).toMatchObject({ namespace: "team", uuid: "u2" });
+  });
+
+  it("limits set, get and delete", async () => {
+    const limits = { invocationsPerMinute: 6_000, firesPerMinute: 600, concurrentInvocations: 100 };
+    answers["getNamespace"] = () => ({ name: "team", limits });
+    answers["updateNamespaceLimits"] = () => ({ name: "team", limits: { ...limits, concurrentInvocations: 5 } });
+    answers["resetNamespaceLimits"] = () => ({ name: "team", limits });
+    expect((await weft("admin limits get team")).stdout).toContain("concurrent       100");
+    expect((await weft("admin limits set team --concurrent 5")).stdout).toContain("concurrent       5");
+    expect((await weft("admin limits delete team")).stdout).toContain("concurrent       100");
+    expect(asked[2]).toMatchObject({ rpc: "resetNamespaceLimits", request: { namespace: "team" } });
+    expect(await weft("admin limits set team")).toMatchObject({ code: 1 });
+  });
+
+  it("seal says what is encrypted now, and what may go", async () => {
+    answers["sealParameters"] = () => ({ lists: 3, keyId: "k2", unusedKeyIds: ["k1"] });
+    const { stderr } = await weft("admin seal");
+    expect(stderr).toContain("encrypted with key k2; 3 lists");
+    expect(stderr).toContain("nothing needs k1");
+  });
+
+  it("helps with its verbs of two words, and says what is wrong with them", async () => {
+    expect((await weft("admin --help")).stdout).toMatch(/user[^]*key[^]*limits[^]*seal/);
+    expect((await weft("admin user --help")).stdout).toMatch(/create[^]*whois[^]*unblock/);
+    expect((await weft("admin user create --help")).stdout).toContain("weft admin user create alice@example.org team");
+    expect(await weft("admin user crate alice")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("create") as unknown,
+    });
+    const bash = (await weft("completion bash")).stdout;
+    expect(bash).toContain('"admin user") words="create get list delete whois block unblock" ;;');
+    expect(bash).toMatch(/"admin limits set"\) words="[^"]*--fires-per-minute/);
+    expect((await weft("completion fish")).stdout).toContain(
+      "'__fish_seen_subcommand_from admin; and __fish_seen_subcommand_from user;",
+    );
   });
 });
 

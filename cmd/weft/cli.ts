@@ -57,7 +57,9 @@ function fail(screen: Screen, error: WeftError, where: string | undefined): numb
 /** The part of a command line that names the command: for pointing at its help. */
 function topicOf(argv: readonly string[]): string {
   const noun = nouns.find((one) => one.name === argv[0]);
-  const verb = noun ? noun.verbs.find((one) => one.name === argv[1]) : topVerbs.find((one) => one.name === argv[0]);
+  const verb = noun
+    ? noun.verbs.find(({ name }) => name === argv[1] || name === `${argv[1] ?? ""} ${argv[2] ?? ""}`)
+    : topVerbs.find((one) => one.name === argv[0]);
   return [noun?.name, verb?.name].map((part) => (part === undefined ? "" : `${part} `)).join("");
 }
 
@@ -118,7 +120,24 @@ function programOf(io: Io, run: (spec: VerbSpec, args: readonly string[], values
   program.commandsGroup("Nouns, each with verbs:");
   for (const noun of nouns) {
     const command = base(noun.name).usage("VERB …").description(noun.help);
-    for (const spec of noun.verbs) command.addCommand(commandOf(base(spec.name), spec, run));
+    // A verb of two words is found below the first of them.
+    const groups = new Map<string, Command>();
+    for (const spec of noun.verbs) {
+      const [first = "", second] = spec.name.split(" ");
+      if (second === undefined) {
+        command.addCommand(commandOf(base(first), spec, run));
+        continue;
+      }
+      let group = groups.get(first);
+      if (!group) {
+        group = base(first)
+          .usage("VERB …")
+          .description(noun.groups?.[first] ?? "");
+        groups.set(first, group);
+        command.addCommand(group);
+      }
+      group.addCommand(commandOf(base(second), spec, run));
+    }
     program.addCommand(command);
   }
   return program;

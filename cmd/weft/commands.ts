@@ -37,6 +37,11 @@ const limit: OptionSpec = { name: "limit", short: "l", value: "N", help: "show a
 const skip: OptionSpec = { name: "skip", value: "N", help: "leave out so many first" };
 const all: OptionSpec = { name: "all", help: "show all of them" };
 const list = [limit, skip, all];
+const grace: OptionSpec = {
+  name: "grace",
+  value: "DURATION",
+  help: "how long the old key works on: 90s, 30m, 24h, up to 30d (default 0: it ends now)",
+};
 const stateDir: OptionSpec = { name: "state-dir", value: "DIR", help: "where its state is kept (default .weft)" };
 const listenGrpc: OptionSpec = {
   name: "grpc",
@@ -70,7 +75,26 @@ const projectOptions: readonly OptionSpec[] = [
 const arg = (name: string, help: string): ArgumentSpec => ({ name, help });
 const maybe = (name: string, help: string): ArgumentSpec => ({ name, help, optional: true });
 const name = (of: string): ArgumentSpec => arg("NAME", `name of the ${of}`);
+const subject = arg("SUBJECT", "who keys speak for: 5 to 256 printable ASCII characters");
 const actionName = arg("NAME", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME");
+
+const limitOptions: readonly OptionSpec[] = [
+  { name: "invocations-per-minute", value: "N", help: "set how many invocations are accepted per minute" },
+  { name: "fires-per-minute", value: "N", help: "set how many firings are accepted per minute" },
+  { name: "concurrent", value: "N", help: "set how many invocations may be in flight" },
+  { name: "kinds", value: "KINDS", help: "allow only these kinds, with commas between; all: every kind" },
+  { name: "memory", value: "MIN:MAX", help: "set the memory that actions may have, MiB" },
+  { name: "timeout", value: "MIN:MAX", help: "set the time limits that actions may have, ms" },
+  { name: "logs", value: "MIN:MAX", help: "set the log limits that actions may have, MiB" },
+  { name: "concurrency", value: "MIN:MAX", help: "set how many runs at once a sandbox may have" },
+  { name: "parameter-size", value: "BYTES", help: "set how large the parameters of an action may be" },
+  { name: "payload-size", value: "BYTES", help: "set how large the arguments of a call may be" },
+  {
+    name: "reset",
+    value: "WHAT",
+    help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size or payload-size; commas between",
+  },
+];
 
 const actionOptions: readonly OptionSpec[] = [
   { name: "sequence", value: "A,B,…", help: "actions to run one after the other, instead of a file" },
@@ -435,23 +459,7 @@ export const nouns: readonly NounSpec[] = [
         name: "limits",
         help: "show limits, or set some; only the operator sets them",
         args: [maybe("NAME", "without it the key's own")],
-        options: [
-          { name: "invocations-per-minute", value: "N", help: "set how many invocations are accepted per minute" },
-          { name: "fires-per-minute", value: "N", help: "set how many firings are accepted per minute" },
-          { name: "concurrent", value: "N", help: "set how many invocations may be in flight" },
-          { name: "kinds", value: "KINDS", help: "allow only these kinds, with commas between; all: every kind" },
-          { name: "memory", value: "MIN:MAX", help: "set the memory that actions may have, MiB" },
-          { name: "timeout", value: "MIN:MAX", help: "set the time limits that actions may have, ms" },
-          { name: "logs", value: "MIN:MAX", help: "set the log limits that actions may have, MiB" },
-          { name: "concurrency", value: "MIN:MAX", help: "set how many runs at once a sandbox may have" },
-          { name: "parameter-size", value: "BYTES", help: "set how large the parameters of an action may be" },
-          { name: "payload-size", value: "BYTES", help: "set how large the arguments of a call may be" },
-          {
-            name: "reset",
-            value: "WHAT",
-            help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size or payload-size; commas between",
-          },
-        ],
+        options: limitOptions,
         example: "weft namespace limits guest --invocations-per-minute 12000 --memory 128:1024 --kinds nodejs:20",
         load: async () => (await import("./verbs/namespace.js")).namespaceLimits,
       }),
@@ -473,10 +481,113 @@ export const nouns: readonly NounSpec[] = [
         load: async () => (await import("./verbs/key.js")).listKeys,
       }),
       verb({
+        name: "rotate",
+        help: "make a key in the place of another, which ends now or after a grace",
+        args: [maybe("UUID", "public part of the old key; without it the key that is used")],
+        options: [grace],
+        example: "weft key rotate --grace 24h",
+        load: async () => (await import("./verbs/key.js")).rotateKey,
+      }),
+      verb({
         name: "delete",
         help: "revoke a key",
         args: [arg("UUID", "public part of the key")],
         load: async () => (await import("./verbs/key.js")).deleteKey,
+      }),
+    ],
+  },
+  {
+    name: "admin",
+    help: "subjects, limits and encryption of the installation (needs the operator's key)",
+    groups: {
+      user: "subjects: who keys speak for, each with a key per namespace",
+      key: "keys of subjects",
+      limits: "limits of namespaces",
+    },
+    verbs: [
+      verb({
+        name: "user create",
+        help: "give a subject a key for a namespace, which is made if it is new; the key is shown once",
+        args: [subject, maybe("NAMESPACE", "without it the one that is called as the subject is")],
+        options: [
+          { name: "use", value: "UUID:KEY", help: "use this key, such as one from OpenWhisk, instead of a new one" },
+        ],
+        example: "weft admin user create alice@example.org team",
+        load: async () => (await import("./verbs/admin.js")).createUser,
+      }),
+      verb({
+        name: "user get",
+        help: "show a subject and its keys, without their secrets",
+        args: [subject],
+        load: async () => (await import("./verbs/admin.js")).getUser,
+      }),
+      verb({
+        name: "user list",
+        help: "list subjects",
+        args: [maybe("NAMESPACE", "only those who have a key for it")],
+        options: [limit, all],
+        example: "weft admin user list team",
+        load: async () => (await import("./verbs/admin.js")).listUsers,
+      }),
+      verb({
+        name: "user delete",
+        help: "revoke a subject's keys; its namespaces stay unless they shall go too",
+        args: [subject, maybe("NAMESPACE", "revoke only the keys for it")],
+        options: [{ name: "with-namespaces", help: "delete the namespaces too, where nobody else has a key" }],
+        example: "weft admin user delete alice@example.org --with-namespaces",
+        load: async () => (await import("./verbs/admin.js")).deleteUser,
+      }),
+      verb({
+        name: "user whois",
+        help: "tell whose key it is; of a whole key only what is before the colon is sent",
+        args: [arg("KEY", "UUID, or UUID:KEY")],
+        example: "weft admin user whois 23bc46b1-71f6-4ed5-8c54-816aa4f8c502",
+        load: async () => (await import("./verbs/admin.js")).whoIs,
+      }),
+      verb({
+        name: "user block",
+        help: "refuse all keys of a subject within a second; what runs goes on",
+        args: [subject],
+        load: async () => (await import("./verbs/admin.js")).blockUser,
+      }),
+      verb({
+        name: "user unblock",
+        help: "let a blocked subject in again",
+        args: [subject],
+        load: async () => (await import("./verbs/admin.js")).unblockUser,
+      }),
+      verb({
+        name: "key rotate",
+        help: "make a key in the place of a subject's newest one for a namespace",
+        args: [subject, maybe("NAMESPACE", "needed when the subject has several")],
+        options: [grace],
+        example: "weft admin key rotate alice@example.org team --grace 24h",
+        load: async () => (await import("./verbs/admin.js")).rotateUserKey,
+      }),
+      verb({
+        name: "limits get",
+        help: "show the limits of a namespace",
+        args: [name("namespace")],
+        load: async () => (await import("./verbs/namespace.js")).namespaceLimits,
+      }),
+      verb({
+        name: "limits set",
+        help: "set limits of a namespace",
+        args: [name("namespace")],
+        options: limitOptions,
+        example: "weft admin limits set team --invocations-per-minute 12000",
+        load: async () => (await import("./verbs/admin.js")).setLimits,
+      }),
+      verb({
+        name: "limits delete",
+        help: "give a namespace the limits of a new one",
+        args: [name("namespace")],
+        load: async () => (await import("./verbs/admin.js")).deleteLimits,
+      }),
+      verb({
+        name: "seal",
+        help: "encrypt all stored parameters with the key that is current now (parameterKeys of the controllers)",
+        load: async () => (await import("./verbs/admin.js")).sealParameters,
       }),
     ],
   },
@@ -496,6 +607,7 @@ export const topVerbs: readonly VerbSpec[] = [
       { name: "docker-host", value: "URL", help: "where the Docker engine answers, with --driver docker" },
       { name: "memory-mb", value: "MIB", help: "memory for sandboxes, MiB (default 4096)" },
       { name: "postgres-url", value: "URL", help: "a Postgres of yours instead of the embedded one" },
+      { name: "hide-parameters", help: "show default parameters encrypted when they are read" },
       {
         name: "log-level",
         value: "LEVEL",

@@ -25,6 +25,7 @@ export interface ArgumentSpec {
 export type Verb = (cli: Cli, args: readonly string[], values: Values) => Promise<number | undefined | void>;
 
 export interface VerbSpec {
+  /** One word, or two: then the first stands for all verbs that begin with it. */
   readonly name: string;
   readonly help: string;
   readonly args: readonly ArgumentSpec[];
@@ -39,7 +40,11 @@ export interface NounSpec {
   readonly name: string;
   readonly help: string;
   readonly verbs: readonly VerbSpec[];
+  /** Help of the first words of verbs of two. */
+  readonly groups?: Readonly<Record<string, string>>;
 }
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** The values of a command's options. */
 export class Values {
@@ -63,6 +68,15 @@ export class Values {
       throw usage(`--${name} ${text}: must be a whole number from ${min} to ${max}`);
     }
     return value;
+  }
+
+  /** Milliseconds of "90s", "30m", "24h", "7d" or "0". @throws invalidArgument */
+  duration(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const [, digits = "", unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+    if (text !== "0" && digits === "") throw usage(`--${name} ${text}: must be such as 90s, 30m, 24h or 7d`);
+    return Number(digits) * (UNIT_MS[unit] ?? 0);
   }
 
   pairs(name: string): readonly (readonly [key: string, value: string])[] {

@@ -2,6 +2,7 @@ import { Controller } from "../controller/controller.js";
 import { Presence } from "../core/coordination/presence.js";
 import { QuotaLink } from "../dispatch/quota-link.js";
 import type { Activation } from "../core/activation/types.js";
+import { parseKeyRing } from "../core/sealing/key-ring.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
 import { readCron } from "../cron/cron.js";
@@ -42,10 +43,13 @@ export async function startController(
     | "feedsMax"
     | "alarmIntervalMs"
     | "retentionDays"
+    | "parameterKeys"
+    | "hideParameters"
   >,
   hooks: ControllerHooks = {},
 ): Promise<string> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
+  const keyRing = parseKeyRing("parameterKeys", settings.parameterKeys);
   const stores = scope.use(
     "postgres",
     await openStores({ clock, random, log }, settings.postgresUrl, {
@@ -61,6 +65,8 @@ export async function startController(
     bootId,
     entities: stores.entities,
     tenancy: stores.tenancy,
+    seals: stores.seals,
+    keyRing,
     activations: stores.activations,
     queue: stores.queue,
     feeds: stores.feeds,
@@ -85,6 +91,7 @@ export async function startController(
       retentionDays: settings.retentionDays,
       alarms: { perNamespaceMax: settings.feedsMax, intervalMinMs: settings.alarmIntervalMs },
       webhooksPerNamespaceMax: settings.feedsMax,
+      hideParameters: settings.hideParameters,
     },
     version: readVersion(),
     ...(hooks.onRecorded ? { onRecorded: hooks.onRecorded } : {}),

@@ -1,8 +1,11 @@
 // Files that a role reads besides its settings: they are part of the program and lie beside it.
 
 import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseCataloguePackage, type CataloguePackage } from "../core/package/catalogue.js";
+import type { DocsFile } from "../gateway/rest/openwhisk/docs-pages.js";
 import { parseManifest, type RuntimeManifest } from "../core/sandbox/manifest.js";
 
 /** dist/, when compiled. */
@@ -27,6 +30,26 @@ export function readCatalogue(): readonly CataloguePackage[] {
       );
     });
 }
+
+/** Files of Swagger's pages that are served, and nothing else of that package. Read when they are first asked for. */
+export function docsFiles(): (name: string) => DocsFile | undefined {
+  const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+  const read = new Map<string, DocsFile>();
+  return (name) => {
+    const type = DOCS_TYPES.get(name);
+    if (type === undefined) return undefined;
+    const known = read.get(name) ?? { type, body: readFileSync(join(folder, name)) };
+    read.set(name, known);
+    return known;
+  };
+}
+
+const DOCS_TYPES: ReadonlyMap<string, string> = new Map([
+  ["swagger-ui-bundle.js", "text/javascript; charset=utf-8"],
+  ["swagger-ui.css", "text/css; charset=utf-8"],
+  ["index.css", "text/css; charset=utf-8"],
+  ["favicon-32x32.png", "image/png"],
+]);
 
 /** The serialised descriptor set of the protos. */
 export function readDescriptors(): Uint8Array {

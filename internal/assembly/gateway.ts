@@ -7,7 +7,7 @@ import { Gateway } from "../gateway/gateway.js";
 import { Rest } from "../gateway/rest/rest.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { untilReady, type RoleContext } from "./context.js";
-import { readDescriptors, readManifest, readVersion } from "./files.js";
+import { docsFiles, readDescriptors, readManifest, readVersion } from "./files.js";
 import type { GatewaySettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
@@ -63,7 +63,12 @@ export async function startGateway(
     log,
     registry,
     descriptors,
-    info: { build: version, buildNumber: version, runtimes: runtimesOf(readManifest()) },
+    info: {
+      build: version,
+      buildNumber: version,
+      runtimes: runtimesOf(readManifest()),
+      readDocsFile: docsFiles(),
+    },
   });
   gateway.serveTunnel(rest.tunnel);
   const grpc = await gateway.start(settings.grpcAddress);

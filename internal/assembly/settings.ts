@@ -37,6 +37,13 @@ export const controllerSettings = {
   catalogue: boolean("install the packages that come with Weft, or bring them up to date, at start", true),
   feedsMax: integer("most alarms of a namespace, and most webhooks", { default: 1_000, min: 0, max: 1_000_000 }),
   alarmIntervalMs: durationMs("shortest time between two firings of an alarm", 1_000, { minMs: 1_000 }),
+  parameterKeys: secret(
+    "keys that default parameters are encrypted with in Postgres, ID:SECRET,...: the first encrypts, all decrypt; SECRET is 32 bytes as base64 or hex; none in the first place stores them plain",
+  ),
+  hideParameters: boolean(
+    "show default parameters encrypted when they are read, as OpenWhisk with encryption does",
+    false,
+  ),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 

@@ -28,7 +28,8 @@ import {
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
-import { created, updated } from "./entity-write.js";
+import { created, retried, updated } from "./entity-write.js";
+import type { Parameters } from "./parameters.js";
 import { providerOf, type Resolver } from "./resolver.js";
 import { actionInput, actionToWire, revisionOfEtag } from "./wire.js";
 
@@ -36,6 +37,7 @@ export interface ActionServiceDeps {
   readonly entities: EntityStore;
   readonly resolver: Pick<Resolver, "resolve">;
   readonly manifest: RuntimeManifest;
+  readonly parameters: Parameters;
   readonly random: Random;
   /** Limits of a namespace. @throws notFound */
   readonly limitsOf: (namespace: string) => Promise<NamespaceLimits>;
@@ -59,7 +61,7 @@ export class ActionService {
   async create(ctx: CallContext, { action }: CreateActionRequest): Promise<Action> {
     if (!action) throw invalidField("action", "is required");
     const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
-    return actionToWire(await this.#create(actionInput(action, namespace, NO_UPDATE)));
+    return this.#shown(await this.#create(this.#input(action, namespace, NO_UPDATE)));
   }
 
   async get(ctx: CallContext, request: GetActionRequest): Promise<Action> {
@@ -69,7 +71,7 @@ export class ActionService {
     const { provider, binding } = await this.#readable(caller, namespace, name.package);
     const own = provider ? { package: provider.name, name: name.name } : name;
     const action = await this.deps.entities.getAction(provider?.namespace ?? namespace, formatActionName(own));
-    return actionToWire(
+    return this.#shown(
       action,
       request.withCode && hasCode(action.exec) ? await this.deps.entities.getCode(action.exec.codeDigest) : undefined,
       binding,
@@ -96,7 +98,7 @@ export class ActionService {
     ]);
     const last = entries.at(-1);
     return {
-      actions: entries.map((action) => actionToWire(action, undefined, binding)),
+      actions: entries.map((action) => this.#shown(action, undefined, binding)),
       nextPageToken: more && last ? page.next({ updatedWallMs: last.updatedWallMs, name: last.name }) : "",
       totalSize,
     };
@@ -107,7 +109,7 @@ export class ActionService {
     if (!action) throw invalidField("action", "is required");
     const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
     const name = formatActionName(parseActionName("name", action.name));
-    const change = actionInput(action, namespace, request);
+    const change = this.#input(action, namespace, request);
     await this.#notThroughBinding(namespace, name);
     const { entities, manifest, random } = this.deps;
     const bounds = boundsOf((await this.deps.limitsOf(namespace)).overrides);
@@ -122,7 +124,7 @@ export class ActionService {
       create: allowMissing ? () => this.#create(change) : undefined,
     });
     this.deps.changed({ namespace, name, keyUuid: "" });
-    return actionToWire(written);
+    return this.#shown(written);
   }
 
   async delete(ctx: CallContext, request: DeleteActionRequest): Promise<DeleteActionResponse> {
@@ -139,10 +141,27 @@ export class ActionService {
     const bounds = boundsOf((await this.deps.limitsOf(input.namespace)).overrides);
     const { draft, code } = newAction(input, manifest, newRevisionId(random), bounds);
     await this.#checkComponents(draft);
-    const revision = revisionOf(draft, await this.#packageOf(draft.namespace, draft.name));
-    const action = await created(() => entities.createAction(draft, code, revision));
+    const action = await retried(async () => {
+      const inPackage = await this.#packageOf(draft.namespace, draft.name);
+      // What the package hands over at init is in the revision: it must still do so when the action is stored.
+      const revision = revisionOf(draft, inPackage);
+      return created(() => entities.createAction(draft, code, revision, inPackage?.revision));
+    });
     this.deps.changed({ namespace: action.namespace, name: action.name, keyUuid: "" });
     return action;
+  }
+
+  #input(
+    action: Action,
+    namespace: string,
+    update: Pick<ActionChange, "updateFields" | "deleteAnnotations">,
+  ): ActionChange {
+    const parameters = this.deps.parameters.given("parameters", namespace, action.parameters);
+    return { ...actionInput(action, namespace, update), parameters };
+  }
+
+  #shown(action: StoredAction, code?: Uint8Array, binding?: Package): Action {
+    return { ...actionToWire(action, code, binding), parameters: this.deps.parameters.shown(action) };
   }
 
   /** @throws invalidArgument, permissionDenied when it is a sequence that cannot be */

@@ -18,6 +18,7 @@ import { decideAlarm, disabledAlarm, firingId, type AlarmFiring } from "../core/
 import type { Alarm } from "../core/feed/alarm.js";
 import type { ReadCron } from "../core/feed/schedule.js";
 import type { FeedStore } from "../core/feed/store.js";
+import type { QueuedRequest } from "../core/queue/store.js";
 import type { FireDecision } from "../core/trigger/fire.js";
 import type { FeedKeys } from "./feed-keys.js";
 import type { Firings } from "./firings.js";
@@ -28,6 +29,8 @@ export interface AlarmsDeps {
   readonly feeds: Pick<FeedStore, "dueAlarms" | "fireAlarm" | "updateAlarm">;
   readonly keys: Pick<FeedKeys, "check">;
   readonly firings: Pick<Firings, "decide" | "occupyAgain">;
+  /** What a firing starts as it is stored. */
+  readonly sealed: (requests: readonly QueuedRequest[]) => readonly QueuedRequest[];
   /** Takes what is started in hand. */
   readonly requests: Pick<QueueDispatcher, "accept">;
   readonly readCron: ReadCron;
@@ -173,7 +176,7 @@ export class Alarms {
     // Deleted since it was read, and the alarm with it.
     if (decision === "missing") return;
     const made = await this.#store(alarm, firing, decision, (after, owner) =>
-      feeds.fireAlarm(alarm, after, decision, owner),
+      feeds.fireAlarm(alarm, after, decision && { ...decision, requests: this.deps.sealed(decision.requests) }, owner),
     );
     if (!made) {
       metrics.alarmFirings.bound({ result: "other" }).inc();

@@ -66,10 +66,11 @@ async function installPackage(deps: CatalogueDeps, wanted: CataloguePackage["pac
   let stored: Package;
   if (!old) stored = await entities.createPackage(draft);
   else {
-    const actions = initParametersChanged(old, draft)
+    const revised = initParametersChanged(old, draft);
+    const actions = revised
       ? await everyEntry((query) => entities.listActions({ ...query, package: name }), namespace)
       : [];
-    stored = await entities.updatePackage(draft, old.revision, revisionsOfPackage(draft, actions, random));
+    stored = await entities.updatePackage(draft, old.revision, revisionsOfPackage(draft, actions, random), revised);
   }
   changed({ namespace, name, keyUuid: "" });
   return stored;
@@ -83,7 +84,7 @@ async function installAction(deps: CatalogueDeps, wanted: ActionChange, inPackag
   if (!write) return;
   const revision = revisionOf(write.draft, inPackage);
   if (old) await entities.updateAction(write.draft, old.revision, write.code, revision);
-  else await entities.createAction(write.draft, write.code, revision);
+  else await entities.createAction(write.draft, write.code, revision, inPackage.revision);
   changed({ namespace, name, keyUuid: "" });
 }
 

@@ -2,7 +2,7 @@
 // its caller (durable requests, triggers). It is not on the path of a warm synchronous invocation.
 
 import { every, type Clock } from "../base/clock.js";
-import { toWeftError } from "../base/errors.js";
+import { invalidField, toWeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
@@ -16,6 +16,11 @@ import type { AlarmLimits } from "../core/feed/alarm.js";
 import type { ReadCron } from "../core/feed/schedule.js";
 import type { FeedStore } from "../core/feed/store.js";
 import type { QueueStore } from "../core/queue/store.js";
+import { KeyRing } from "../core/sealing/key-ring.js";
+import { checkKeyRing } from "../core/sealing/rotation.js";
+import { SealedEntityStore } from "../core/sealing/sealed-entities.js";
+import { SealedQueueStore } from "../core/sealing/sealed-queue.js";
+import type { SealStore } from "../core/sealing/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
@@ -34,6 +39,7 @@ import { AlarmFeed } from "./alarm-feed.js";
 import { Alarms } from "./alarms.js";
 import { ActionService } from "./action-service.js";
 import { ActivationService } from "./activation-service.js";
+import { auditOf } from "./audit.js";
 import { Awaits } from "./awaits.js";
 import { BuiltinRunner } from "./builtins.js";
 import { Changes } from "./changes.js";
@@ -46,6 +52,7 @@ import { Firings } from "./firings.js";
 import { CALL_RESULTS, controllerMetrics, type ControllerMetrics } from "./metrics.js";
 import { NamespaceService } from "./namespace-service.js";
 import { PackageService } from "./package-service.js";
+import { Parameters } from "./parameters.js";
 import { QueueDispatcher, type QueueDispatcherDeps, type QueueSettings } from "./queue-dispatcher.js";
 import { Recorder } from "./recorder.js";
 import { ResolveService } from "./resolve-service.js";
@@ -64,6 +71,8 @@ export interface ControllerSettings {
   readonly namespaceLimits: NamespaceLimits;
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
+  /** Reads give default parameters encrypted, as OpenWhisk with encryption does; needs a key ring that seals. */
+  readonly hideParameters: boolean;
   readonly queue: Partial<QueueSettings>;
   readonly alarms: AlarmLimits;
   readonly webhooksPerNamespaceMax: number;
@@ -74,6 +83,7 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   bootstrapNamespace: "guest",
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
   retentionDays: 7,
+  hideParameters: false,
   queue: {},
   alarms: { perNamespaceMax: 1_000, intervalMinMs: 1_000 },
   webhooksPerNamespaceMax: 1_000,
@@ -89,6 +99,9 @@ export interface ControllerDeps {
   readonly bootId: string;
   readonly entities: EntityStore;
   readonly tenancy: TenancyStore;
+  readonly seals: SealStore;
+  /** Encrypts parameters in the store; default: they are stored plain. */
+  readonly keyRing?: KeyRing;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly feeds: FeedStore;
@@ -125,6 +138,8 @@ export class Controller {
   readonly throttles: Throttles;
   readonly #metrics: ControllerMetrics;
   readonly #settings: ControllerSettings;
+  readonly #keyRing: KeyRing;
+  readonly #entities: EntityStore;
   readonly #dispatcher: Dispatcher | undefined;
   readonly #changes: Changes;
   readonly #resolver: Resolver;
@@ -142,10 +157,15 @@ export class Controller {
   #maintaining: Promise<void> = Promise.resolve();
 
   constructor(private readonly deps: ControllerDeps) {
-    const { bootId, clock, coordination, entities, log, manifest, random, tenancy } = deps;
+    const { bootId, clock, coordination, log, manifest, random, tenancy } = deps;
     const settings = { ...CONTROLLER_SETTINGS, ...deps.settings };
     const metrics = controllerMetrics(deps.metrics);
     this.#settings = settings;
+    const keyRing = deps.keyRing ?? new KeyRing(undefined, []);
+    this.#keyRing = keyRing;
+    const entities = new SealedEntityStore(deps.entities, keyRing);
+    this.#entities = entities;
+    const queue = new SealedQueueStore(deps.queue, keyRing);
     this.#metrics = metrics;
     if (!deps.dispatcher) {
       this.#dispatcher = new Dispatcher({
@@ -177,7 +197,7 @@ export class Controller {
     this.#firings = new Firings({ entities, resolver: this.#resolver, admissions, clock, random });
     this.#queue = new QueueDispatcher({
       bootId,
-      queue: deps.queue,
+      queue,
       coordination,
       dispatcher: deps.dispatcher ?? (this.#dispatcher as Dispatcher),
       resolve: async (namespace, name, caller) => {
@@ -196,7 +216,7 @@ export class Controller {
     });
     this.#composites = new Composites({
       bootId,
-      queue: deps.queue,
+      queue,
       activations: deps.activations,
       requests: this.#queue,
       resolve: (namespace, name, caller) => this.#resolver.resolve(namespace, name, caller),
@@ -212,6 +232,7 @@ export class Controller {
       feeds: deps.feeds,
       keys: this.#feedKeys,
       firings: this.#firings,
+      sealed: (requests) => queue.sealed(requests),
       requests: this.#queue,
       readCron: deps.readCron,
       clock,
@@ -238,10 +259,20 @@ export class Controller {
     this.#queue.builtins = this.#builtins;
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
+    const audit = auditOf(log);
+    const parameters = new Parameters(keyRing, settings.hideParameters);
+    const { namespaceLimits: limits } = settings;
+    const bootstrapUuid = settings.bootstrapKey.split(":", 1)[0] ?? "";
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, webhooks: this.#webhooks }),
+      new ResolveService({
+        tenancy,
+        resolver: this.#resolver,
+        changes: this.#changes,
+        webhooks: this.#webhooks,
+        clock,
+      }),
       new SubmitService({
-        queue: deps.queue,
+        queue,
         resolver: this.#resolver,
         firings: this.#firings,
         dispatcher: this.#queue,
@@ -253,23 +284,24 @@ export class Controller {
         fired: (record) => deps.onRecorded?.(record),
       }),
       new CodeService({ entities }),
-      new NamespaceService({ tenancy, limits: settings.namespaceLimits, clock, random, changed }),
-      new AccessService({ tenancy, clock, random }),
-      new PackageService({ entities, random, changed }),
+      new NamespaceService({ tenancy, limits, clock, random, audit, changed }),
+      new AccessService({ tenancy, seals: deps.seals, keyRing, limits, bootstrapUuid, clock, random, audit, changed }),
+      new PackageService({ entities, parameters, random, changed }),
       new ActionService({
         entities,
         resolver: this.#resolver,
         manifest,
+        parameters,
         random,
         limitsOf: (namespace) => admissions.limitsOf(namespace),
         changed,
       }),
-      new TriggerService({ entities }),
+      new TriggerService({ entities, parameters }),
       new RuleService({ entities, resolver: this.#resolver }),
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
         coordination,
-        queue: deps.queue,
+        queue,
         describeFleet: deps.describeFleet,
         describeInvoker: deps.describeInvoker,
         version: deps.version,
@@ -294,8 +326,12 @@ export class Controller {
     this.#metrics.callSeconds.observe(seconds);
   };
 
-  /** Resolves when it can serve. @throws when the store cannot be used, or the bootstrap key is none */
+  /**
+   * Resolves when it can serve.
+   * @throws when the store cannot be used, the bootstrap key is none, or the key ring does not fit what is stored
+   */
   async start(): Promise<void> {
+    await this.#checkSealing();
     await this.#bootstrap();
     await this.#installCatalogue();
     await this.deps.activations.maintain(this.#settings.retentionDays);
@@ -387,6 +423,17 @@ export class Controller {
     if (onRecorded) for (const { activation } of records) onRecorded(activation);
   }
 
+  /** Nothing is served that could not be read, or with keys that are not those of the database. */
+  async #checkSealing(): Promise<void> {
+    const { log, seals } = this.deps;
+    if (this.#settings.hideParameters && !this.#keyRing.current) {
+      throw invalidField("hideParameters", "needs a key in parameterKeys to hide them with");
+    }
+    const { plainStored } = await checkKeyRing(this.#keyRing, seals);
+    if (plainStored) log.warn("parameters are stored that are not encrypted; weft admin seal encrypts them");
+    if (!this.#keyRing.current) log.warn("parameters are stored as they are: parameterKeys says none");
+  }
+
   /** Makes sure of the operator's namespace and key. */
   async #bootstrap(): Promise<void> {
     const { bootstrapKey, bootstrapNamespace, namespaceLimits } = this.#settings;
@@ -415,7 +462,10 @@ export class Controller {
     const { catalogue = [] } = this.deps;
     if (catalogue.length === 0) return;
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
-    await installCatalogue({ ...this.deps, limits: this.#settings.namespaceLimits, changed }, catalogue);
+    await installCatalogue(
+      { ...this.deps, entities: this.#entities, limits: this.#settings.namespaceLimits, changed },
+      catalogue,
+    );
   }
 
   async #maintain(): Promise<void> {

@@ -17,6 +17,17 @@ export async function created<T>(create: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Makes a write again that somebody else's came before. @throws conflict when that happened too often */
+export async function retried<T>(write: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await write();
+    } catch (thrown) {
+      if (toWeftError(thrown).kind !== "conflict" || tries >= TRIES_MAX) throw thrown;
+    }
+  }
+}
+
 export interface Update<T extends Stored> {
   /** Revision that the writer read; undefined for whatever it is. */
   readonly expected: number | undefined;

@@ -19,10 +19,12 @@ import {
   type ListNamespacesRequest,
   type ListNamespacesResponse,
   type Namespace,
+  type ResetNamespaceLimitsRequest,
   type UpdateNamespaceLimitsRequest,
 } from "../gen/weft/namespaces/v1/namespace.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
+import type { Audit } from "./audit.js";
 import { callerOf } from "./caller.js";
 import { namespaceLimitsOfWire, namespaceToWire } from "./wire.js";
 
@@ -32,6 +34,7 @@ export interface NamespaceServiceDeps {
   readonly limits: NamespaceLimits;
   readonly clock: Clock;
   readonly random: Random;
+  readonly audit: Audit;
   /** Told of what was written. */
   readonly changed: (change: EntityChange) => void;
 }
@@ -45,12 +48,14 @@ export class NamespaceService {
       getNamespace: (ctx: CallContext, request: GetNamespaceRequest) => this.get(ctx, request),
       listNamespaces: (ctx: CallContext, request: ListNamespacesRequest) => this.list(ctx, request),
       updateNamespaceLimits: (ctx: CallContext, request: UpdateNamespaceLimitsRequest) => this.update(ctx, request),
+      resetNamespaceLimits: (ctx: CallContext, request: ResetNamespaceLimitsRequest) => this.resetLimits(ctx, request),
       deleteNamespace: (ctx: CallContext, request: DeleteNamespaceRequest) => this.delete(ctx, request),
     });
   }
 
   async create(ctx: CallContext, request: CreateNamespaceRequest): Promise<CreateNamespaceResponse> {
-    requireOperator(callerOf(ctx));
+    const caller = callerOf(ctx);
+    requireOperator(caller);
     const { clock, random, tenancy } = this.deps;
     const wallMs = clock.wallMs();
     const input = {
@@ -61,6 +66,7 @@ export class NamespaceService {
     const { namespace, subject } = newNamespace(input, this.deps.limits, wallMs);
     const { key, auth } = newKey({ namespace: namespace.name, subject, operator: false }, random, wallMs);
     await tenancy.createNamespace(namespace, key);
+    this.deps.audit(caller, "namespace.create", { namespace: namespace.name, subject, key: key.uuid });
     return { namespace: namespaceToWire(namespace), auth };
   }
 
@@ -99,6 +105,17 @@ export class NamespaceService {
       violations.check();
       return limits;
     });
+    this.deps.audit(caller, "namespace.limits.set", { namespace: name, limits: updated.limits });
+    this.deps.changed({ namespace: name, name: "", keyUuid: "" });
+    return namespaceToWire(updated);
+  }
+
+  async resetLimits(ctx: CallContext, request: ResetNamespaceLimitsRequest): Promise<Namespace> {
+    const caller = callerOf(ctx);
+    requireOperator(caller);
+    const name = meantNamespace(caller, "namespace", request.namespace);
+    const updated = await this.deps.tenancy.updateLimits(name, () => this.deps.limits);
+    this.deps.audit(caller, "namespace.limits.reset", { namespace: name });
     this.deps.changed({ namespace: name, name: "", keyUuid: "" });
     return namespaceToWire(updated);
   }
@@ -112,6 +129,7 @@ export class NamespaceService {
       throw new WeftError("failedPrecondition", "OWN_NAMESPACE", `${name} is the namespace of the key you use`);
     }
     await this.deps.tenancy.deleteNamespace(name);
+    this.deps.audit(caller, "namespace.delete", { namespace: name });
     this.deps.changed({ namespace: name, name: "", keyUuid: "" });
     return {};
   }

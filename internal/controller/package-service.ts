@@ -1,7 +1,7 @@
 import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
-import { isTruthy, keyValuesJson } from "../core/action/key-values.js";
+import { isTruthy, keyValuesJson, mergeKeyValues } from "../core/action/key-values.js";
 import { cutPage, isEntityPosition, readPage, type Listed } from "../core/action/page.js";
 import type { EntityChange, EntityStore, ListQuery } from "../core/action/store.js";
 import type { Action, Binding, Package } from "../core/action/types.js";
@@ -10,7 +10,6 @@ import {
   initParametersChanged,
   mayUse,
   newPackage,
-  parametersThrough,
   providerNotReadable,
   revisionsOfPackage,
   type PackageChange,
@@ -33,11 +32,13 @@ import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
 import { everyEntry } from "./entity-list.js";
 import { created, updated } from "./entity-write.js";
+import type { Parameters } from "./parameters.js";
 import { providerOf } from "./resolver.js";
 import { packageToWire, revisionOfEtag } from "./wire.js";
 
 export interface PackageServiceDeps {
   readonly entities: EntityStore;
+  readonly parameters: Parameters;
   readonly random: Random;
   /** Told of what was written. */
   readonly changed: (change: EntityChange) => void;
@@ -59,7 +60,7 @@ export class PackageService {
   async create(ctx: CallContext, request: CreatePackageRequest): Promise<WirePackage> {
     if (!request.package) throw invalidField("package", "is required");
     const caller = callerOf(ctx);
-    return packageToWire(await this.#create(changeOf(caller, request.package, [])));
+    return this.#shown(await this.#create(this.#changeOf(caller, request.package, [])));
   }
 
   async get(ctx: CallContext, request: GetPackageRequest): Promise<WirePackage> {
@@ -68,15 +69,19 @@ export class PackageService {
     const name = checkName("name", request.name);
     const one = await this.deps.entities.getPackage(namespace, name);
     if (!mayUse(one, caller.namespace)) throw noPackage(namespace, name);
-    if (one.binding && request.asStored) return packageToWire(one);
+    if (one.binding && request.asStored) return this.#shown(one);
     const provider = one.binding ? await providerOf(this.deps.entities, one) : one;
     const actions = await this.#actionsOf(provider.namespace, provider.name);
     const names = (list: readonly Action[]): string[] =>
       list.map((action) => action.name.slice(provider.name.length + 1)).sort();
-    return packageToWire(one.binding ? { ...one, parameters: parametersThrough(one, provider) } : one, {
+    const shown = packageToWire(one, {
       actions: names(actions),
       feeds: names(actions.filter((action) => isTruthy(action.annotations, "feed", false))),
     });
+    // Each as it is hidden where it belongs: nobody opens in a package of his own what he may only use.
+    const { parameters } = this.deps;
+    const under = one.binding ? parameters.shown(provider) : [];
+    return { ...shown, parameters: [...mergeKeyValues(under, parameters.shown(one))] };
   }
 
   async list(ctx: CallContext, request: ListPackagesRequest): Promise<ListPackagesResponse> {
@@ -96,7 +101,7 @@ export class PackageService {
         : await this.#listPublic(query, request.withTotal);
     const last = entries.at(-1);
     return {
-      packages: entries.map((one) => packageToWire(one)),
+      packages: entries.map((one) => this.#shown(one)),
       nextPageToken: more && last ? page.next({ updatedWallMs: last.updatedWallMs, name: last.name }) : "",
       totalSize,
     };
@@ -104,7 +109,7 @@ export class PackageService {
 
   async update(ctx: CallContext, request: UpdatePackageRequest): Promise<WirePackage> {
     if (!request.package) throw invalidField("package", "is required");
-    const change = changeOf(callerOf(ctx), request.package, request.updateFields);
+    const change = this.#changeOf(callerOf(ctx), request.package, request.updateFields);
     const { namespace } = change;
     const name = checkName("name", change.name);
     const { entities, random } = this.deps;
@@ -114,13 +119,14 @@ export class PackageService {
       write: async (old, revision) => {
         const draft = changedPackage(old, change);
         if (draft.binding && change.binding) await this.#checkProvider(namespace, draft.binding);
-        const actions = initParametersChanged(old, draft) ? await this.#actionsOf(namespace, name) : [];
-        return entities.updatePackage(draft, revision, revisionsOfPackage(draft, actions, random));
+        const revised = initParametersChanged(old, draft);
+        const actions = revised ? await this.#actionsOf(namespace, name) : [];
+        return entities.updatePackage(draft, revision, revisionsOfPackage(draft, actions, random), revised);
       },
       create: request.allowMissing ? () => this.#create(change) : undefined,
     });
     this.deps.changed({ namespace, name, keyUuid: "" });
-    return packageToWire(written);
+    return this.#shown(written);
   }
 
   async delete(ctx: CallContext, request: DeletePackageRequest): Promise<DeletePackageResponse> {
@@ -137,6 +143,15 @@ export class PackageService {
     const one = await created(() => this.deps.entities.createPackage(draft));
     this.deps.changed({ namespace: one.namespace, name: one.name, keyUuid: "" });
     return one;
+  }
+
+  #shown(one: Package): WirePackage {
+    return { ...packageToWire(one), parameters: this.deps.parameters.shown(one) };
+  }
+
+  #changeOf(caller: Identity, one: WirePackage, updateFields: readonly string[]): PackageChange {
+    const change = changeOf(caller, one, updateFields);
+    return { ...change, parameters: this.deps.parameters.given("parameters", change.namespace, one.parameters) };
   }
 
   async #actionsOf(namespace: string, name: string): Promise<readonly Action[]> {

@@ -1,9 +1,11 @@
+import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import { keyValuesJson, valueOf } from "../core/action/key-values.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { quotaToWire } from "../dispatch/overrides-wire.js";
+import { everybodyBlocked } from "../core/tenancy/subject.js";
 import {
   ResolveServiceService,
   type AuthenticateRequest,
@@ -27,6 +29,7 @@ export interface ResolveServiceDeps {
   readonly resolver: Resolver;
   readonly changes: Changes;
   readonly webhooks: Pick<WebhookFeed, "resolve">;
+  readonly clock: Clock;
 }
 
 export class ResolveService {
@@ -47,6 +50,8 @@ export class ResolveService {
     if (!isKeyUuid(uuid)) throw new WeftError("notFound", "KEY_NOT_FOUND", "there is no such key");
     const { tenancy } = this.deps;
     const key = await tenancy.getKey(uuid);
+    // A stranger is not told more than that the key is not accepted.
+    if (key.blocked) throw new WeftError("notFound", "KEY_NOT_FOUND", "the subject of this key is blocked");
     const { limits } = await tenancy.getNamespace(key.namespace);
     return {
       uuid: key.uuid,
@@ -55,6 +60,10 @@ export class ResolveService {
       namespace: key.namespace,
       quota: quotaToWire(limits),
       operator: key.operator,
+      expiresInMs:
+        key.expiresWallMs === undefined
+          ? undefined
+          : Math.max(0, Math.ceil(key.expiresWallMs - this.deps.clock.wallMs())),
     };
   }
 
@@ -90,7 +99,9 @@ export class ResolveService {
       const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
       if (valueOf(resolved.action.annotations, "web-export") !== "true") throw unknown;
       const answer = await this.resolve(ctx, request);
-      return { ...answer, webOwner: await this.#ownerOf(namespace) };
+      const webOwner = await this.#ownerOf(namespace);
+      if (!webOwner) throw unknown;
+      return { ...answer, webOwner };
     } catch (thrown) {
       switch (toWeftError(thrown).kind) {
         case "notFound":
@@ -123,9 +134,11 @@ export class ResolveService {
     };
   }
 
-  async #ownerOf(namespace: string): Promise<Identity> {
+  /** undefined while everybody of the namespace is blocked. */
+  async #ownerOf(namespace: string): Promise<Identity | undefined> {
     const { tenancy } = this.deps;
     const [{ limits }, keys] = await Promise.all([tenancy.getNamespace(namespace), tenancy.listKeys(namespace)]);
+    if (everybodyBlocked(keys)) return undefined;
     // The oldest key is the owner's own; a namespace without one has nobody who could sign in, but its actions.
     const subject = keys.at(-1)?.subject ?? namespace;
     return { uuid: "", secretHash: Buffer.alloc(0), subject, namespace, quota: quotaToWire(limits), operator: false };

@@ -2,7 +2,7 @@ import { invalidField } from "../base/errors.js";
 import { Violations } from "../base/violations.js";
 import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { EntityStore } from "../core/action/store.js";
-import type { Trigger } from "../core/action/types.js";
+import type { RuleLink, Trigger } from "../core/action/types.js";
 import { ownNamespace } from "../core/tenancy/identity.js";
 import { checkName } from "../core/tenancy/name.js";
 import { changedTrigger, newTrigger, type TriggerChange } from "../core/trigger/trigger.js";
@@ -21,10 +21,12 @@ import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
 import { callerOf } from "./caller.js";
 import { created, updated } from "./entity-write.js";
+import type { Parameters } from "./parameters.js";
 import { revisionOfEtag, triggerToWire } from "./wire.js";
 
 export interface TriggerServiceDeps {
   readonly entities: EntityStore;
+  readonly parameters: Parameters;
 }
 
 export class TriggerService {
@@ -43,7 +45,7 @@ export class TriggerService {
   async create(ctx: CallContext, { trigger }: CreateTriggerRequest): Promise<WireTrigger> {
     if (!trigger) throw invalidField("trigger", "is required");
     const namespace = ownNamespace(callerOf(ctx), "namespace", trigger.namespace);
-    return triggerToWire(await this.#create({ ...trigger, namespace, updateFields: [] }));
+    return this.#shown(await this.#create(this.#changeOf(trigger, namespace, [])));
   }
 
   async get(ctx: CallContext, request: GetTriggerRequest): Promise<WireTrigger> {
@@ -63,7 +65,7 @@ export class TriggerService {
     ]);
     const last = entries.at(-1);
     return {
-      triggers: entries.map((trigger) => triggerToWire(trigger)),
+      triggers: entries.map((trigger) => this.#shown(trigger)),
       nextPageToken: more && last ? page.next({ updatedWallMs: last.updatedWallMs, name: last.name }) : "",
       totalSize,
     };
@@ -74,7 +76,7 @@ export class TriggerService {
     if (!trigger) throw invalidField("trigger", "is required");
     const namespace = ownNamespace(callerOf(ctx), "namespace", trigger.namespace);
     const name = checkName("name", trigger.name);
-    const change: TriggerChange = { ...trigger, namespace, updateFields: request.updateFields };
+    const change = this.#changeOf(trigger, namespace, request.updateFields);
     const { entities } = this.deps;
     const written = await updated({
       expected: revisionOfEtag(trigger.etag),
@@ -96,6 +98,15 @@ export class TriggerService {
   }
 
   async #withRules(trigger: Trigger): Promise<WireTrigger> {
-    return triggerToWire(trigger, await this.deps.entities.rulesOf(trigger.namespace, trigger.name));
+    return this.#shown(trigger, await this.deps.entities.rulesOf(trigger.namespace, trigger.name));
+  }
+
+  #shown(trigger: Trigger, rules: readonly RuleLink[] = []): WireTrigger {
+    return { ...triggerToWire(trigger, rules), parameters: this.deps.parameters.shown(trigger) };
+  }
+
+  #changeOf(trigger: WireTrigger, namespace: string, updateFields: readonly string[]): TriggerChange {
+    const parameters = this.deps.parameters.given("parameters", namespace, trigger.parameters);
+    return { ...trigger, namespace, parameters, updateFields };
   }
 }

@@ -195,8 +195,9 @@ export function namespaceLimitsOfWire(limits: WireLimits | undefined): Partial<N
   return given;
 }
 
-export function keyToWire({ uuid, namespace, subject, createdWallMs }: Key): WireKey {
-  return { uuid, namespace, subject, createTime: timestamp(createdWallMs) };
+export function keyToWire({ uuid, namespace, subject, createdWallMs, expiresWallMs }: Key): WireKey {
+  const expireTime = expiresWallMs === undefined ? undefined : timestamp(expiresWallMs);
+  return { uuid, namespace, subject, createTime: timestamp(createdWallMs), expireTime };
 }
 
 // ---- activations ----

@@ -238,6 +238,20 @@ describe("the cache of identities", () => {
     expect((await second).quota.invocationsPerMinute).toBe(9);
   });
 
+  it("does not keep a key that expires for longer than it works", async () => {
+    const { cache: c, asked, clock } = cache();
+    const first = c.identify(header);
+    await asked.answer({ ...identity, expiresInMs: 5_000 });
+    await first;
+    clock.advance(4_999);
+    expect(c.peek(header)).toBeDefined();
+    clock.advance(1);
+    expect(c.peek(header)).toBeUndefined();
+    const late = expect(c.identify(header)).rejects.toMatchObject({ reason: "BAD_CREDENTIALS" });
+    await asked.answer(new WeftError("notFound", "KEY_NOT_FOUND", "none"));
+    await late;
+  });
+
   it("finds a new key a moment after it was unknown", async () => {
     const { cache: c, asked, clock } = cache();
     const first = expect(c.identify(header)).rejects.toMatchObject({ kind: "unauthenticated" });

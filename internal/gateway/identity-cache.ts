@@ -3,6 +3,7 @@
 //
 //   I1. A secret is accepted only when its SHA-256 equals the stored one, compared in constant time.
 //   I2. What was asked before a change was told is not kept: the answer may be older than the change.
+//   I3. A key that expires is kept for no longer than a controller said that it works.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../base/clock.js";
@@ -28,8 +29,17 @@ interface Credential {
   readonly secret: string;
 }
 
-/** What is known of a key: who it is, or that there is none. */
-type KnownKey = { readonly identity: WireIdentity } | { readonly identity: undefined; readonly untilMonoMs: number };
+/** What is known of a key until some time: who it is, or that there is none. */
+interface KnownKey {
+  readonly identity: WireIdentity | undefined;
+  readonly untilMonoMs: number;
+}
+
+interface KnownHeader {
+  readonly identity: Identity;
+  /** undefined for a key that stays: nothing is compared then. */
+  readonly untilMonoMs: number | undefined;
+}
 
 export interface IdentityCacheDeps {
   readonly controller: Pick<ControllerClient, "authenticate">;
@@ -38,9 +48,9 @@ export interface IdentityCacheDeps {
 }
 
 export class IdentityCache {
-  readonly #byHeader = new RecentMap<string, Identity>(CACHED_MAX);
+  readonly #byHeader = new RecentMap<string, KnownHeader>(CACHED_MAX);
   readonly #keys = new RecentMap<string, KnownKey>(CACHED_MAX);
-  #asked = new Map<string, Promise<WireIdentity | undefined>>();
+  #asked = new Map<string, Promise<KnownKey>>();
   #changes = 0;
 
   constructor(private readonly deps: IdentityCacheDeps) {}
@@ -49,8 +59,9 @@ export class IdentityCache {
   peek(authorization: string | undefined): Identity | undefined {
     if (authorization === undefined) return undefined;
     const known = this.#byHeader.get(authorization);
-    if (known) this.deps.metrics.identityHits.inc();
-    return known;
+    if (!known || (known.untilMonoMs !== undefined && known.untilMonoMs <= this.deps.clock.monoMs())) return undefined;
+    this.deps.metrics.identityHits.inc();
+    return known.identity;
   }
 
   /** @throws unauthenticated; unavailable when nobody can be asked */
@@ -59,7 +70,7 @@ export class IdentityCache {
     if (known) return known;
     const { uuid, secret } = this.#parsed(authorization);
     const asOf = this.#changes;
-    const found = await this.#key(uuid);
+    const { identity: found, untilMonoMs } = await this.#key(uuid);
     const hash = createHash("sha256").update(secret).digest();
     if (!found || found.secretHash.length !== hash.length || !timingSafeEqual(found.secretHash, hash)) {
       throw this.#refused("BAD_CREDENTIALS", "the key is not known, or its secret is wrong");
@@ -72,16 +83,22 @@ export class IdentityCache {
       quota: quotaOfWire(found.quota),
       apiKey: `${uuid}:${secret}`,
     };
-    if (asOf === this.#changes && authorization !== undefined) this.#byHeader.set(authorization, identity); // I2
+    if (asOf === this.#changes && authorization !== undefined) {
+      // I2
+      this.#byHeader.set(authorization, {
+        identity,
+        untilMonoMs: Number.isFinite(untilMonoMs) ? untilMonoMs : undefined,
+      });
+    }
     return identity;
   }
 
   changed({ namespace, name, keyUuid }: Change): void {
     if (keyUuid !== "") {
-      this.#forget((identity) => identity.uuid === keyUuid);
+      this.#forget(({ identity }) => identity.uuid === keyUuid);
       this.#keys.delete(keyUuid);
     } else if (name === "") {
-      this.#forget((identity) => identity.namespace === namespace);
+      this.#forget(({ identity }) => identity.namespace === namespace);
       this.#keys.deleteWhere((key) => key.identity?.namespace === namespace);
     }
   }
@@ -95,16 +112,15 @@ export class IdentityCache {
     return this.#byHeader.size;
   }
 
-  #forget(matches: (identity: Identity) => boolean): void {
+  #forget(matches: (known: KnownHeader) => boolean): void {
     this.#changes += 1;
     this.#asked = new Map();
     this.#byHeader.deleteWhere(matches);
   }
 
-  #key(uuid: string): Promise<WireIdentity | undefined> {
+  #key(uuid: string): Promise<KnownKey> {
     const known = this.#keys.get(uuid);
-    if (known?.identity) return Promise.resolve(known.identity);
-    if (known && known.untilMonoMs > this.deps.clock.monoMs()) return Promise.resolve(undefined);
+    if (known && known.untilMonoMs > this.deps.clock.monoMs()) return Promise.resolve(known);
     const asked = this.#asked.get(uuid);
     if (asked) return asked;
     this.deps.metrics.identityMisses.inc();
@@ -122,9 +138,10 @@ export class IdentityCache {
         },
       )
       .then((identity) => {
-        const known = identity ? { identity } : { identity, untilMonoMs: clock.monoMs() + UNKNOWN_MS };
+        const forMs = identity ? (identity.expiresInMs ?? Infinity) : UNKNOWN_MS;
+        const known = { identity, untilMonoMs: clock.monoMs() + forMs };
         if (asOf === this.#changes) this.#keys.set(uuid, known); // I2
-        return identity;
+        return known;
       })
       .finally(() => among.delete(uuid));
     among.set(uuid, asking);

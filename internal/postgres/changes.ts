@@ -21,11 +21,10 @@ const PROBE_MS = 10_000;
 const PROBE_ANSWER_MS = 5_000;
 const RECONNECT = { firstMs: 50, maxMs: 5_000 };
 
+export type Announced = Pick<EntityChange, "namespace" | "name"> & { readonly keyUuid?: string };
+
 /** Announces changes when the transaction commits. */
-export async function announce(
-  transaction: Queryable,
-  changes: readonly (Pick<EntityChange, "namespace" | "name"> & { readonly keyUuid?: string })[],
-): Promise<void> {
+export async function announce(transaction: Queryable, changes: readonly Announced[]): Promise<void> {
   const payloads = changes.map(({ namespace, name, keyUuid = "" }) => {
     const payload = JSON.stringify([namespace, name, keyUuid]);
     return Buffer.byteLength(payload) > PAYLOAD_BYTES_MAX ? ANYTHING : payload;

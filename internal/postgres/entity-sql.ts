@@ -201,13 +201,19 @@ function limitsOf(row: LimitColumns): Action["limits"] {
   };
 }
 
-/** Values are JSON text inside JSON text: every digit stays. */
+/** Values are JSON text inside JSON text: every digit stays. What is sealed has the id of its key as a fourth element. */
 export function keyValuesText(list: readonly KeyValue[]): string {
-  return JSON.stringify(list.map(({ key, valueJson, init }) => [key, valueJson, init]));
+  return JSON.stringify(
+    list.map(({ key, valueJson, init, sealedBy }) =>
+      sealedBy === undefined ? [key, valueJson, init] : [key, valueJson, init, sealedBy],
+    ),
+  );
 }
 
-function keyValuesOf(text: string): KeyValue[] {
-  return (JSON.parse(text) as [string, string, boolean][]).map(([key, valueJson, init]) => ({ key, valueJson, init }));
+export function keyValuesOf(text: string): KeyValue[] {
+  return (JSON.parse(text) as [string, string, boolean, string?][]).map(([key, valueJson, init, sealedBy]) =>
+    sealedBy === undefined ? { key, valueJson, init } : { key, valueJson, init, sealedBy },
+  );
 }
 
 // ---- revisions ----

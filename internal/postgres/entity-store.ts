@@ -42,9 +42,13 @@ export class PostgresEntityStore implements EntityStore {
     action: Draft<Action>,
     code: Uint8Array | undefined,
     revision: Revision | undefined,
+    packageRevision?: number,
   ): Promise<Action> {
     return this.deps.database.transaction(async (transaction) => {
-      await lockPackageOf(transaction, action);
+      const inPackage = await lockPackageOf(transaction, action);
+      if (packageRevision !== undefined && inPackage?.revision !== packageRevision) {
+        throw moved("package", action.namespace, packageOf(action.name) ?? "", packageRevision);
+      }
       if (code) await storeCode(transaction, action.exec.codeDigest, code);
       const created = await create(transaction, "action", action);
       if (revision) await insertRevision(transaction, revision);
@@ -163,13 +167,18 @@ export class PostgresEntityStore implements EntityStore {
     return countEntities(this.deps.database, namespace, "package", undefined);
   }
 
-  async updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package> {
+  async updatePackage(
+    draft: Draft<Package>,
+    expected: number,
+    revisions: readonly Revision[],
+    revised = revisions.length > 0,
+  ): Promise<Package> {
     return this.deps.database.transaction(async (transaction) => {
       // Keeps actions from being written in it meanwhile: they hold their package's row (lockPackageOf).
       await lock(transaction, "package", draft.namespace, draft.name, expected);
       const updated = await update(transaction, "package", draft, expected);
       const names = revisions.map(({ actionKey }) => actionKey.slice(actionKey.indexOf("/") + 1)).sort();
-      if (revisions.length > 0) await reviseActions(transaction, draft, revisions);
+      if (revised) await reviseActions(transaction, draft, revisions);
       if (draft.binding) await retireRevisionsThrough(transaction, draft.namespace, draft.name);
       await announce(transaction, [draft, ...names.map((name) => ({ namespace: draft.namespace, name }))]);
       return updated;
@@ -445,16 +454,20 @@ async function lockPackageOf(
   transaction: Queryable,
   action: Draft<Action>,
   missing: "must be there" | "whatever it is" = "must be there",
-): Promise<void> {
+): Promise<{ readonly revision: number } | undefined> {
   const name = packageOf(action.name);
-  if (name === undefined) return;
-  const [row] = await transaction.rows<{ readonly kind: EntityKind; readonly bound: boolean }>(
-    `select kind, binding_name is not null as bound from entities
+  if (name === undefined) return undefined;
+  const [row] = await transaction.rows<{
+    readonly kind: EntityKind;
+    readonly bound: boolean;
+    readonly revision: number;
+  }>(
+    `select kind, binding_name is not null as bound, revision from entities
      where namespace = $1 and name = $2 for key share`,
     [action.namespace, name],
   );
   if (row?.bound) throw packageIsBinding({ namespace: action.namespace, name });
-  if (row?.kind === "package" || missing === "whatever it is") return;
+  if (row?.kind === "package" || missing === "whatever it is") return row;
   if (!row) {
     // A namespace that does not exist is the better complaint.
     const [namespace] = await transaction.rows("select from namespaces where name = $1", [action.namespace]);
@@ -462,7 +475,7 @@ async function lockPackageOf(
       ? entityNotFound("package", action.namespace, name)
       : new WeftError("notFound", "NAMESPACE_NOT_FOUND", `no namespace ${action.namespace}`);
   }
-  await get(transaction, "package", action.namespace, name);
+  return get(transaction, "package", action.namespace, name);
 }
 
 /** Stores code once, and keeps it from being collected until the transaction ends. */

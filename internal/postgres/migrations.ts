@@ -6,6 +6,7 @@ import { sequences } from "./migrations/0003-sequences.js";
 import { bindings } from "./migrations/0004-bindings.js";
 import { namespaceOverrides } from "./migrations/0005-namespace-overrides.js";
 import { feeds } from "./migrations/0006-feeds.js";
+import { subjects } from "./migrations/0007-subjects.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   { number: 4, name: "bindings", sql: bindings },
   { number: 5, name: "namespace-overrides", sql: namespaceOverrides },
   { number: 6, name: "feeds", sql: feeds },
+  { number: 7, name: "subjects", sql: subjects },
 ];

@@ -7,6 +7,10 @@ import { systemClock, systemRandom } from "../boot/system.js";
 import { entityStoreSuite } from "../core/action/store.suite.js";
 import { activationStoreSuite } from "../core/activation/store.suite.js";
 import { feedStoreSuite } from "../core/feed/store.suite.js";
+import type { EntityStore } from "../core/action/store.js";
+import { KeyRing, sealingKey } from "../core/sealing/key-ring.js";
+import { SealedEntityStore } from "../core/sealing/sealed-entities.js";
+import { sealStoreSuite } from "../core/sealing/store.suite.js";
 import { queueStoreSuite } from "../core/queue/store.suite.js";
 import { tenancyStoreSuite } from "../core/tenancy/store.suite.js";
 import { migratedDatabase, type TestDatabase } from "../../test/harness/postgres.js";
@@ -36,7 +40,7 @@ describeWith(["postgres"], "the stores in Postgres", () => {
 
   const empty = async (): Promise<void> => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs",
+      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs, blocked_subjects, parameter_keys",
     );
   };
 
@@ -58,6 +62,28 @@ describeWith(["postgres"], "the stores in Postgres", () => {
   tenancyStoreSuite("PostgresTenancyStore", async () => {
     await empty();
     return { store: stores.tenancy, other: others.tenancy };
+  });
+
+  const listed = (rows: readonly unknown[]): string => JSON.stringify(rows);
+
+  sealStoreSuite("PostgresSealStore", async () => {
+    await empty();
+    return {
+      ...stores,
+      raw: async () =>
+        listed([
+          await database.rows("select parameters from entities"),
+          await database.rows("select init_parameters from revisions"),
+          await database.rows("select params from queue"),
+        ]),
+    };
+  });
+
+  const ring = new KeyRing(sealingKey("suite", new Uint8Array(32).fill(7)), []);
+  entityStoreSuite("SealedEntityStore over Postgres", async () => {
+    await empty();
+    const [store, other] = [stores.entities, others.entities].map((inner) => new SealedEntityStore(inner, ring));
+    return { store: store as EntityStore, other: other as EntityStore, tenancy: stores.tenancy };
   });
 
   entityStoreSuite("PostgresEntityStore", async () => {

@@ -7,6 +7,7 @@ import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
 import type { FeedStore } from "../core/feed/store.js";
 import type { QueueStore } from "../core/queue/store.js";
+import type { SealStore } from "../core/sealing/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
@@ -14,6 +15,7 @@ import { PostgresEntityStore } from "./entity-store.js";
 import { PostgresFeedStore } from "./feed-store.js";
 import { checkSchema, migrate } from "./migrate.js";
 import { PostgresQueueStore } from "./queue-store.js";
+import { PostgresSealStore } from "./seal-store.js";
 import { PostgresTenancyStore } from "./tenancy-store.js";
 
 export interface StoreDeps {
@@ -33,6 +35,7 @@ export interface Stores {
   readonly queue: QueueStore;
   readonly feeds: FeedStore;
   readonly tenancy: TenancyStore;
+  readonly seals: SealStore;
   /** Waits for what is running. Watches must have been aborted before. */
   close(): Promise<void>;
 }
@@ -59,6 +62,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
     queue: new PostgresQueueStore(database),
     feeds: new PostgresFeedStore(database),
     tenancy: new PostgresTenancyStore(database),
+    seals: new PostgresSealStore(database),
     close: () => database.close(),
   };
 }

@@ -116,7 +116,9 @@ class AlarmWorld {
             firing,
           );
         },
+        occupyAgain: () => undefined,
       },
+      sealed: (requests) => requests,
       requests: { accept: (_requests, store) => store(boot) },
       readCron,
       clock,

@@ -8,7 +8,7 @@ import { startGateway } from "../../../internal/assembly/gateway.js";
 import { startInvoker } from "../../../internal/assembly/invoker.js";
 import { startScheduler } from "../../../internal/assembly/scheduler.js";
 import { INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
-import { choice, integer, optional, secret, text } from "../../../internal/base/config.js";
+import { boolean, choice, integer, optional, secret, text } from "../../../internal/base/config.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import { newBootId } from "../../../internal/base/ids.js";
 import { LOG_LEVELS } from "../../../internal/base/pino-log.js";
@@ -37,6 +37,12 @@ export const devSettings = {
   dockerHost: text("where the Docker engine answers, with --driver docker", "unix:///var/run/docker.sock"),
   memoryMb: integer("memory for sandboxes, MiB", { default: 4_096, min: 128 }),
   postgresUrl: optional(secret("a Postgres of yours instead of the embedded one")),
+  parameterKeys: optional(
+    secret(
+      "keys to encrypt default parameters with, see weft-controller; without it parameter.keys in the state folder",
+    ),
+  ),
+  hideParameters: boolean("show default parameters encrypted when they are read", false),
   // A person at a terminal reads activations, not the life of roles.
   logLevel: choice("least level that is logged", LOG_LEVELS, "warn"),
 };
@@ -83,6 +89,8 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
         feedsMax: 1_000,
         alarmIntervalMs: 1_000,
         retentionDays: 7,
+        parameterKeys: config.parameterKeys ?? state.parameterKeys,
+        hideParameters: config.hideParameters,
       },
       {
         migrate: true,

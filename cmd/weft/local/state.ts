@@ -12,6 +12,8 @@ export interface LocalState {
   readonly auth: string;
   /** Shared by all roles; proves to one that another belongs to it. */
   readonly clusterKey: string;
+  /** What controllers encrypt parameters with: see parameterKeys in docs/configuration.md. */
+  readonly parameterKeys: string;
 }
 
 /** Opens the state in `dir`, making what is missing. What is there is kept: credentials survive restarts. */
@@ -19,12 +21,18 @@ export function openState(dir: string): LocalState {
   // Others may pass through to the embedded Postgres, which runs as another user when root starts it; no file is theirs to read.
   mkdirSync(dir, { recursive: true, mode: 0o711 });
   const auth = valueIn(wskpropsPath(dir), "AUTH") ?? newAuth();
-  const keyPath = join(dir, "cluster.key");
-  const clusterKey = existsSync(keyPath) ? readFileSync(keyPath, "utf8").trim() : "";
-  if (clusterKey !== "") return { dir, auth, clusterKey };
-  const made = randomBytes(32).toString("hex");
-  writeSecret(keyPath, `${made}\n`);
-  return { dir, auth, clusterKey: made };
+  const clusterKey = kept(join(dir, "cluster.key"), () => randomBytes(32).toString("hex"));
+  const parameterKeys = kept(join(dir, "parameter.keys"), () => `local-1:${randomBytes(32).toString("base64")}`);
+  return { dir, auth, clusterKey, parameterKeys };
+}
+
+/** The secret in a file, which is made when there is none. */
+function kept(path: string, make: () => string): string {
+  const found = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+  if (found !== "") return found;
+  const made = make();
+  writeSecret(path, `${made}\n`);
+  return made;
 }
 
 /** Writes what the CLI, `wsk` and scripts read. */

@@ -143,7 +143,10 @@ class Installation {
     await this.#stage("migrate", () => this.#migrate());
     await Promise.all([
       this.#ensure("scheduler-1", "scheduler", {}),
-      this.#ensure("controller-1", "controller", { WEFT_BOOTSTRAP_KEY: this.state.auth }),
+      this.#ensure("controller-1", "controller", {
+        WEFT_BOOTSTRAP_KEY: this.state.auth,
+        ...this.#parameterKeys(),
+      }),
     ]);
     const invokers = Array.from({ length: this.options.invokers }, (_, i) => `invoker-${i + 1}`);
     await Promise.all([
@@ -157,6 +160,12 @@ class Installation {
     ]);
     await this.#ensureEnvoy();
     writeWskprops(this.state, `http://${this.options.restAddress}`, grpcAddress);
+  }
+
+  /** Those that the environment names, which is passed on; else those kept in the state folder. */
+  #parameterKeys(): Readonly<Record<string, string>> {
+    const { WEFT_PARAMETER_KEYS: keys, WEFT_PARAMETER_KEYS_FILE: file } = process.env;
+    return keys === undefined && file === undefined ? { WEFT_PARAMETER_KEYS: this.state.parameterKeys } : {};
   }
 
   async #migrate(): Promise<void> {

@@ -15,7 +15,7 @@ export function completionOf(table: CommandTable): Verb {
   return async (cli, [shell = ""]) => {
     const make = SHELLS[shell];
     if (!make) throw usage(`there is no completion for "${shell}": bash, zsh or fish`, "weft completion bash");
-    cli.screen.print(make(wordsOf(table), table));
+    cli.screen.print(make(wordsOf(table)));
   };
 }
 
@@ -35,13 +35,26 @@ function wordsOf({ nouns, topVerbs, optionsOf }: CommandTable): readonly Word[] 
     ...topVerbs.flatMap((spec) => flags(spec.name, optionsOf(spec))),
     ...["bash", "zsh", "fish"].map((word) => ({ after: "completion", word, help: `for ${word}` })),
     ...nouns.flatMap((noun) => [
-      ...noun.verbs.map(({ name, help }) => ({ after: noun.name, word: name, help })),
+      ...verbWords(noun),
       ...noun.verbs.flatMap((spec) => flags(`${noun.name} ${spec.name}`, optionsOf(spec))),
     ]),
   ];
 }
 
-const SHELLS: Readonly<Record<string, (words: readonly Word[], table: CommandTable) => string>> = { bash, zsh, fish };
+/** The words of a noun's verbs; the first of two comes once. */
+function verbWords({ name, verbs, groups = {} }: NounSpec): readonly Word[] {
+  const firsts = new Map<string, Word>();
+  const seconds: Word[] = [];
+  for (const verb of verbs) {
+    const [first = "", second] = verb.name.split(" ");
+    const help = second === undefined ? verb.help : (groups[first] ?? "");
+    firsts.set(first, { after: name, word: first, help });
+    if (second !== undefined) seconds.push({ after: `${name} ${first}`, word: second, help: verb.help });
+  }
+  return [...firsts.values(), ...seconds];
+}
+
+const SHELLS: Readonly<Record<string, (words: readonly Word[]) => string>> = { bash, zsh, fish };
 
 function cases(words: readonly Word[]): string {
   return [...grouped(words)]
@@ -59,19 +72,16 @@ function bash(words: readonly Word[]): string {
   return `# Completion of weft for bash: eval "$(weft completion bash)"
 _weft() {
   local current="\${COMP_WORDS[COMP_CWORD]}" topic="" words="" i
-  for ((i = 1; i < COMP_CWORD && i < 3; i++)); do
+  for ((i = 1; i < COMP_CWORD && i < 4; i++)); do
     case "\${COMP_WORDS[i]}" in -*) break ;; esac
     topic="\${topic:+$topic }\${COMP_WORDS[i]}"
   done
-  case "$topic" in
-${cases(words)}
-    *) topic="\${topic%% *}" ;;
-  esac
-  if [ -z "$words" ]; then
+  while [ -z "$words" ]; do
     case "$topic" in
 ${cases(words)}
     esac
-  fi
+    case "$topic" in *" "*) topic="\${topic% *}" ;; *) break ;; esac
+  done
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
 complete -o default -F _weft weft`;
@@ -84,17 +94,21 @@ autoload -U +X bashcompinit && bashcompinit
 ${bash(words).split("\n").slice(1).join("\n")}`;
 }
 
-function fish(words: readonly Word[], { nouns }: CommandTable): string {
-  const verbsOf = (noun: string): string =>
-    (nouns.find((one) => one.name === noun)?.verbs ?? []).map((verb) => verb.name).join(" ");
+function fish(words: readonly Word[]): string {
+  const besides = (after: string): string =>
+    words
+      .filter((one) => one.after === after && !one.word.startsWith("--"))
+      .map(({ word }) => word)
+      .join(" ");
   const lines = words.map(({ after, word, help }) => {
-    const [noun, verb] = after.split(" ");
+    const before = after.split(" ");
     const seen = (one: string): string => `__fish_seen_subcommand_from ${one}`;
-    const condition = !noun
-      ? "__fish_use_subcommand"
-      : !verb && !word.startsWith("--") && after !== "completion"
-        ? `${seen(noun)}; and not ${seen(verbsOf(noun))}`
-        : [noun, ...(verb ? [verb] : [])].map(seen).join("; and ");
+    const condition =
+      after === ""
+        ? "__fish_use_subcommand"
+        : !word.startsWith("--") && after !== "completion"
+          ? `${before.map(seen).join("; and ")}; and not ${seen(besides(after))}`
+          : before.map(seen).join("; and ");
     const what = word.startsWith("--") ? `-l ${word.slice(2)}` : `-f -a ${word}`;
     return `complete -c weft -n '${condition}' ${what} -d '${help.replace(/'/g, "\\'")}'`;
   });

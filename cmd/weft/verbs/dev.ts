@@ -19,6 +19,7 @@ export const dev: Verb = async (cli, _args, values) => {
     const value = values.text(name);
     return value === undefined ? [] : [`--${name}`, value];
   });
+  if (values.flag("hide-parameters")) argv.push("--hide-parameters");
   const talk = {
     out: (text: string) => {
       cli.io.out.write(text);

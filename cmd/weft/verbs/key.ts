@@ -2,7 +2,8 @@
 
 import { AccessServiceService as Service, type Key } from "../../../internal/gen/weft/access/v1/access.pb.js";
 import { iso, time } from "../output.js";
-import type { Verb } from "../spec.js";
+import type { Cli } from "../cli-context.js";
+import type { Values, Verb } from "../spec.js";
 
 export const whoami: Verb = async (cli) => {
   const me = await cli.call(Service.whoAmI, {});
@@ -43,9 +44,30 @@ export const listKeys: Verb = async (cli) => {
       { title: "NAMESPACE", value: (k) => k.namespace },
       { title: "SUBJECT", value: (k) => k.subject },
       { title: "CREATED", value: (k) => time(k.createTime) },
+      { title: "EXPIRES", value: (k) => time(k.expireTime) },
     ]);
   }
 };
+
+export const rotateKey: Verb = async (cli, [uuid = "_"], values) => {
+  await rotated(cli, cli.namespace, uuid, values);
+};
+
+/** Makes a key in the place of another and shows it. */
+export async function rotated(cli: Cli, namespace: string, uuid: string, values: Values): Promise<void> {
+  const graceSeconds = (values.duration("grace") ?? 0) / 1_000;
+  const { key, auth, oldExpireTime } = await cli.call(Service.rotateKey, { namespace, uuid, graceSeconds });
+  if (cli.screen.json) {
+    cli.screen.printJson({ ...(key ? keyJson(key) : {}), auth, oldExpireTime: iso(oldExpireTime) });
+    return;
+  }
+  cli.screen.print(auth);
+  cli.screen.say(
+    oldExpireTime
+      ? `made a key, shown only now; the old one works until ${time(oldExpireTime)}`
+      : "made a key, shown only now; the old one is revoked",
+  );
+}
 
 export const deleteKey: Verb = async (cli, [uuid = ""]) => {
   await cli.call(Service.deleteKey, { namespace: cli.namespace, uuid });
@@ -53,11 +75,12 @@ export const deleteKey: Verb = async (cli, [uuid = ""]) => {
   else cli.screen.say(`revoked key ${uuid}`);
 };
 
-function keyJson(key: Key): Record<string, unknown> {
+export function keyJson(key: Key): Record<string, unknown> {
   return {
     uuid: key.uuid,
     namespace: key.namespace,
     subject: key.subject,
     createTime: iso(key.createTime),
+    ...(key.expireTime ? { expireTime: iso(key.expireTime) } : {}),
   };
 }

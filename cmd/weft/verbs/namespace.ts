@@ -126,7 +126,7 @@ function pageOf(cli: Cli): (request: PageRequest) => Promise<Page<Namespace>> {
   };
 }
 
-function show(cli: Cli, namespace: Namespace): void {
+export function show(cli: Cli, namespace: Namespace): void {
   if (cli.screen.json) {
     cli.screen.printJson(namespaceJson(namespace));
     return;

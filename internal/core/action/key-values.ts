@@ -56,7 +56,7 @@ function keyProblem(key: string, init: boolean): string | undefined {
 }
 
 /** `changes` over `base`, by key: keys keep their places, new ones follow. */
-export function mergeKeyValues(base: readonly KeyValue[], changes: readonly KeyValue[]): readonly KeyValue[] {
+export function mergeKeyValues<T extends KeyValue>(base: readonly T[], changes: readonly T[]): readonly T[] {
   if (base.length === 0) return changes;
   if (changes.length === 0) return base;
   const merged = new Map(base.map((entry) => [entry.key, entry]));

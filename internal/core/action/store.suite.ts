@@ -485,6 +485,24 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(await store.getPackage("guest", "tools")).toMatchObject({ revision: 1 });
       });
 
+      it("and an action made from what it was before, at the same moment, agree on what is handed over at init", async () => {
+        const init = (value: number): readonly KeyValue[] => [{ key: "N", valueJson: String(value), init: true }];
+        await store.createPackage(aPackage({ parameters: init(0) }));
+        for (let round = 1; round <= 10; round += 1) {
+          const pack = await store.getPackage("guest", "tools");
+          const draft = anAction({ name: "tools/a" });
+          const [created, changed] = await Promise.allSettled([
+            store.createAction(draft, HELLO, revisionFor(draft, pack.parameters), pack.revision),
+            other.updatePackage(aPackage({ parameters: init(round) }), pack.revision, [], true),
+          ]);
+          expect([created.status, changed.status].sort()).toEqual(["fulfilled", "rejected"]);
+          for (const one of [created, changed]) {
+            if (one.status === "rejected") expect(one.reason).toMatchObject({ kind: "conflict" });
+          }
+          if (created.status === "fulfilled") await store.deleteAction("guest", "tools/a", undefined);
+        }
+      });
+
       it("and an update of one of its actions at the same moment do not undo each other", async () => {
         await store.createPackage(aPackage());
         let action = await createAction(anAction({ name: "tools/a" }));

@@ -44,9 +44,15 @@ export interface Revision {
 export interface EntityStore {
   /**
    * `code` and `revision` undefined: a sequence has neither, nor has a built-in action. Actions are not created in bindings.
-   * @throws failedPrecondition PACKAGE_IS_BINDING
+   * `packageRevision`: revision of its package whose init parameters are in `revision`.
+   * @throws failedPrecondition PACKAGE_IS_BINDING; conflict when the package is at another revision
    */
-  createAction(action: Draft<Action>, code: Uint8Array | undefined, revision: Revision | undefined): Promise<Action>;
+  createAction(
+    action: Draft<Action>,
+    code: Uint8Array | undefined,
+    revision: Revision | undefined,
+    packageRevision?: number,
+  ): Promise<Action>;
   getAction(namespace: string, name: string): Promise<Action>;
   /** `package`: only actions of it. */
   listActions(query: ListQuery & { readonly package?: string | undefined }): Promise<Listed<Action>>;
@@ -77,9 +83,16 @@ export interface EntityStore {
   countPackages(namespace: string): Promise<number>;
   /**
    * Actions of the package get new revision ids when its init parameters changed: `revisions` has one per action that is
-   * no sequence.
+   * no sequence. `revised` (default: when there are revisions) says that they changed: then `revisions` must be complete,
+   * also when it is empty.
+   * @throws conflict also when an action was made meanwhile
    */
-  updatePackage(draft: Draft<Package>, expected: number, revisions: readonly Revision[]): Promise<Package>;
+  updatePackage(
+    draft: Draft<Package>,
+    expected: number,
+    revisions: readonly Revision[],
+    revised?: boolean,
+  ): Promise<Package>;
   /** @throws failedPrecondition PACKAGE_NOT_EMPTY when it has actions and `force` is false */
   deletePackage(namespace: string, name: string, expected: number | undefined, force: boolean): Promise<Package>;
 

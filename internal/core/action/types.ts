@@ -4,6 +4,8 @@ export interface KeyValue {
   readonly valueJson: string;
   /** Parameters only: an environment variable at init instead of an argument. */
   readonly init: boolean;
+  /** In the store only: id of the key that sealed the value, which is an envelope in base64 then (see core/sealing). */
+  readonly sealedBy?: string | undefined;
 }
 
 export interface ActionLimits {

@@ -213,6 +213,44 @@ export function tenancyStoreSuite(
         }
       });
 
+      it("that has expired is not there any more, and does not count", async () => {
+        await store.createNamespace(aNamespace(), aKey());
+        const over = aKey({ uuid: uuidOf(1), expiresWallMs: Date.UTC(2020, 0, 1) });
+        const later = aKey({ uuid: uuidOf(2), expiresWallMs: Date.UTC(2120, 0, 1) });
+        for (const key of [over, later]) await store.addKey(key);
+        await expect(store.getKey(over.uuid)).rejects.toMatchObject({ kind: "notFound" });
+        expect(await other.getKey(later.uuid)).toEqual(later);
+        expect((await other.listKeys("guest")).map(({ uuid }) => uuid).sort()).toEqual([uuidOf(2), aKey().uuid].sort());
+        await store.deleteKey("guest", aKey().uuid, false);
+        await expect(store.deleteKey("guest", later.uuid, false)).rejects.toMatchObject({ reason: "LAST_KEY" });
+      });
+
+      it("is replaced by another: at once, or it works until a time, never longer than before", async () => {
+        await store.createNamespace(aNamespace(), aKey());
+        const [soon, late] = [Date.UTC(2110, 0, 1), Date.UTC(2120, 0, 1)];
+        const replaced = await store.replaceKey(aKey().uuid, aKey({ uuid: uuidOf(1) }), soon);
+        expect(replaced).toEqual(aKey({ expiresWallMs: soon }));
+        expect(await other.getKey(aKey().uuid)).toEqual(aKey({ expiresWallMs: soon }));
+        expect((await store.replaceKey(aKey().uuid, aKey({ uuid: uuidOf(2) }), late)).expiresWallMs).toBe(soon);
+        await store.replaceKey(aKey().uuid, aKey({ uuid: uuidOf(3) }), undefined);
+        await expect(store.getKey(aKey().uuid)).rejects.toMatchObject({ kind: "notFound" });
+        expect(await store.listKeys("guest")).toHaveLength(3);
+      });
+
+      it("that is not there, or of another namespace, is not replaced, and nothing is added for it", async () => {
+        await store.createNamespace(aNamespace(), aKey());
+        await store.ensureNamespace(aNamespace({ name: "other" }));
+        for (const [uuid, namespace] of [
+          [uuidOf(9), "guest"],
+          [aKey().uuid, "other"],
+        ] as const) {
+          const next = aKey({ uuid: uuidOf(1), namespace });
+          await expect(store.replaceKey(uuid, next, undefined)).rejects.toMatchObject({ kind: "notFound" });
+          await expect(store.getKey(next.uuid)).rejects.toMatchObject({ kind: "notFound" });
+        }
+        expect(await store.getKey(aKey().uuid)).toEqual(aKey());
+      });
+
       it("cannot be added beyond the limit, however many try at once", async () => {
         await store.ensureNamespace(aNamespace());
         const results = await Promise.allSettled(
@@ -225,6 +263,109 @@ export function tenancyStoreSuite(
           if (result.status === "rejected") expect(result.reason).toMatchObject({ kind: "throttled" });
         }
         expect(await store.listKeys("guest")).toHaveLength(KEYS_PER_NAMESPACE_MAX);
+      });
+    });
+
+    describe("a subject", () => {
+      const keyFor = (i: number, namespace: string, subject: string): Key =>
+        aKey({ uuid: uuidOf(i), namespace, subject, createdWallMs: Date.UTC(2026, 0, 1 + i) });
+
+      it("has a key for each of its namespaces, which are made when they are new", async () => {
+        expect(await store.createSubject(aNamespace(), keyFor(1, "guest", "alice"))).toBe(true);
+        expect(await store.createSubject(aNamespace({ name: "team" }), keyFor(2, "team", "alice"))).toBe(true);
+        expect(await other.createSubject(aNamespace({ name: "team" }), keyFor(3, "team", "bobby"))).toBe(false);
+        expect(await other.getSubject("alice")).toEqual({
+          name: "alice",
+          blockedWallMs: undefined,
+          keys: [keyFor(1, "guest", "alice"), keyFor(2, "team", "alice")],
+        });
+      });
+
+      it("gets one key for a namespace, however many ask for it at once", async () => {
+        const results = await Promise.allSettled(
+          Array.from({ length: 6 }, (_, i) =>
+            (i % 2 ? store : other).createSubject(aNamespace(), keyFor(i, "guest", "alice")),
+          ),
+        );
+        expect(results.filter((r) => r.status === "fulfilled")).toHaveLength(1);
+        for (const result of results) {
+          if (result.status === "rejected") expect(result.reason).toMatchObject({ reason: "SUBJECT_EXISTS" });
+        }
+        expect((await store.getSubject("alice")).keys).toHaveLength(1);
+      });
+
+      it("is not made with a key that is taken, and neither is its namespace", async () => {
+        await store.createNamespace(aNamespace(), aKey());
+        const key = aKey({ namespace: "team", subject: "alice" });
+        await expect(store.createSubject(aNamespace({ name: "team" }), key)).rejects.toMatchObject({
+          reason: "KEY_EXISTS",
+        });
+        await expect(store.getNamespace("team")).rejects.toMatchObject({ kind: "notFound" });
+        await expect(store.getSubject("alice")).rejects.toMatchObject({ kind: "notFound" });
+      });
+
+      it("is listed by name, in pages, of all or of one namespace", async () => {
+        for (const [i, [namespace, subject]] of [
+          ["guest", "carol"],
+          ["team", "alice"],
+          ["guest", "alice"],
+          ["team", "Bobby"],
+        ].entries()) {
+          await store.createSubject(aNamespace({ name: namespace ?? "" }), keyFor(i, namespace ?? "", subject ?? ""));
+        }
+        const names = async (limit: number, after?: string, namespace?: string): Promise<string[]> =>
+          (await store.listSubjects(limit, after, namespace)).map(({ name: one }) => one);
+        expect(await names(10)).toEqual(["Bobby", "alice", "carol"]);
+        expect(await names(2)).toEqual(["Bobby", "alice"]);
+        expect(await names(2, "alice")).toEqual(["carol"]);
+        expect(await names(10, undefined, "guest")).toEqual(["alice", "carol"]);
+        const [alice] = await store.listSubjects(1, undefined, "guest");
+        expect(alice?.keys.map((key) => key.namespace)).toEqual(["guest"]);
+      });
+
+      it("is blocked and unblocked with all its keys, and nobody else is", async () => {
+        await store.createSubject(aNamespace(), keyFor(1, "guest", "alice"));
+        await store.createSubject(aNamespace({ name: "team" }), keyFor(2, "team", "alice"));
+        await store.createSubject(aNamespace(), keyFor(3, "guest", "bobby"));
+        const blocked = await store.setBlocked("alice", 1_000);
+        expect(blocked).toMatchObject({ blockedWallMs: 1_000, keys: [{ blocked: true }, { blocked: true }] });
+        expect((await store.setBlocked("alice", 2_000)).blockedWallMs).toBe(1_000);
+        await store.addKey(keyFor(4, "guest", "alice"));
+        for (const [i, isBlocked] of [
+          [1, true],
+          [2, true],
+          [3, undefined],
+          [4, true],
+        ] as const) {
+          expect((await other.getKey(uuidOf(i))).blocked).toBe(isBlocked);
+        }
+        expect((await other.setBlocked("alice", undefined)).blockedWallMs).toBeUndefined();
+        expect((await store.getKey(uuidOf(1))).blocked).toBeUndefined();
+      });
+
+      it("loses its keys for one namespace or all, and comes back unblocked", async () => {
+        for (const [i, namespace] of ["guest", "team", "lab"].entries()) {
+          await store.createSubject(aNamespace({ name: namespace }), keyFor(i, namespace, "alice"));
+        }
+        await store.setBlocked("alice", 1_000);
+        expect((await other.deleteSubject("alice", "team")).map((key) => key.namespace)).toEqual(["team"]);
+        await expect(store.deleteSubject("alice", "team")).rejects.toMatchObject({ kind: "notFound" });
+        expect((await store.getSubject("alice")).blockedWallMs).toBe(1_000);
+        expect((await store.deleteSubject("alice", undefined)).map((key) => key.namespace).sort()).toEqual([
+          "guest",
+          "lab",
+        ]);
+        for (const attempt of [
+          () => store.getSubject("alice"),
+          () => store.setBlocked("alice", 1),
+          () => store.deleteSubject("alice", undefined),
+        ]) {
+          await expect(attempt()).rejects.toMatchObject({ reason: "SUBJECT_NOT_FOUND" });
+        }
+        // Namespaces stay, and who comes back is not blocked.
+        expect((await store.getNamespace("team")).name).toBe("team");
+        await store.createSubject(aNamespace(), keyFor(7, "guest", "alice"));
+        expect((await store.getSubject("alice")).blockedWallMs).toBeUndefined();
       });
     });
   });

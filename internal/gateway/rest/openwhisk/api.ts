@@ -13,12 +13,14 @@ import { requestId } from "../request-id.js";
 import { deleteAction, getAction, listActions, listPackageActions, putAction } from "./actions.js";
 import { getActivation, getActivationLogs, getActivationResult, listActivations } from "./activations.js";
 import { OpenWhiskCall } from "./call.js";
-import { apiDocument, hostDocument, limitsDocument, swaggerDocument, type HostInfo } from "./documents.js";
+import { docsPage } from "./docs-pages.js";
+import { apiDocument, hostDocument, limitsDocument, type HostInfo } from "./documents.js";
 import { fireTrigger, invokeAction } from "./invoke.js";
 import { deletePackage, getPackage, listPackages, putPackage } from "./packages.js";
 import { Query } from "./query.js";
 import { Refusal, refusalOf } from "./refusal.js";
 import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.js";
+import { apiSwagger, hostSwagger, type DescribedRoute } from "./swagger.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
 import { hookTokenOf, Hooks } from "../hooks/hooks.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
@@ -111,6 +113,11 @@ const ROUTES: readonly Route[] = [
   },
 ];
 
+/** Routes as the Swagger document shows them: one path for each, without its other spelling, and nothing that only refuses. */
+export const describedRoutes: readonly DescribedRoute[] = ROUTES.filter(
+  ({ path, hidesOthers }) => (!path.endsWith("/") || hidesOthers) && !path.endsWith("/:limit"),
+).flatMap(({ path, handlers }) => Object.entries(handlers).map(([method, { summary }]) => ({ method, path, summary })));
+
 const CORS: RestResponse["headers"] = [
   ["Access-Control-Allow-Origin", "*"],
   ["Access-Control-Allow-Headers", "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"],
@@ -143,26 +150,14 @@ export class OpenWhiskApi {
       api: deps.api,
       unforeseen: (error, transactionId) => log.error("a webhook failed unforeseen", { transactionId, error }),
     });
-    const described = ROUTES.flatMap(({ path, handlers }) =>
-      path.endsWith("/") && !path.includes(":package/")
-        ? []
-        : Object.entries(handlers).map(([method, { summary }]) => ({ method, path, summary })),
-    );
     const api = (): RestResponse => jsonResponse(200, apiDocument(info));
     this.#documents = new Map<string, () => RestResponse>([
       ["/", () => jsonResponse(200, hostDocument(info))],
       ["/ping", () => textResponse(200, "pong")],
-      [
-        "/api-docs",
-        () =>
-          jsonResponse(
-            200,
-            swaggerDocument("Weft host", "", [{ method: "GET", path: "/", summary: "read about this installation" }]),
-          ),
-      ],
+      ["/api-docs", () => jsonResponse(200, hostSwagger(info.build))],
       [BASE, api],
       [`${BASE}/`, api],
-      [`${BASE}/api-docs`, () => jsonResponse(200, swaggerDocument("OpenWhisk REST API of Weft", BASE, described))],
+      [`${BASE}/api-docs`, () => jsonResponse(200, apiSwagger(BASE, info.build, describedRoutes))],
     ]);
   }
 
@@ -190,6 +185,11 @@ export class OpenWhiskApi {
     if (request.method === "OPTIONS") return textResponse(200, "OK");
     const document = this.#documents.get(path);
     if (document && request.method === "GET") return document();
+    if (request.method === "GET" && path.startsWith(`${BASE}/docs`)) {
+      const page = docsPage(BASE, request.target, this.deps.info.readDocsFile);
+      if (page) return page;
+      if (path.startsWith(`${BASE}/docs/`)) throw noSuchResource();
+    }
     if (!ours) {
       if (document) throw notAllowed(["GET"]);
       throw noSuchResource();

@@ -3,6 +3,7 @@
 import { CODE_BYTES_MAX, LIMIT_BOUNDS, PARAMETERS_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../../core/action/types.js";
 import { boundsOf } from "../../../core/tenancy/overrides.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits } from "../../../core/tenancy/store.js";
+import type { ReadDocsFile } from "./docs-pages.js";
 
 export interface RuntimeKind {
   readonly kind: string;
@@ -23,6 +24,8 @@ export interface HostInfo {
   readonly defaultLimits?: NamespaceLimits;
   /** Longest sequence; default 50. */
   readonly sequenceLengthMax?: number;
+  /** Files of Swagger's pages; without it there are no pages. */
+  readonly readDocsFile?: ReadDocsFile;
 }
 
 const MIB = 1024 * 1024;
@@ -101,39 +104,5 @@ export function limitsDocument(quota: NamespaceLimits): string {
     maxActionConcurrency: concurrency.max,
     maxParameterSize: `${sizes.parameterBytesMax} B`,
     maxPayloadSize: `${sizes.payloadBytesMax} B`,
-  });
-}
-
-export interface DescribedRoute {
-  readonly method: string;
-  /** With `:name` for parameters. */
-  readonly path: string;
-  readonly summary: string;
-}
-
-/** Swagger 2.0 of the routes. @param basePath what `path`s stand below */
-export function swaggerDocument(title: string, basePath: string, routes: readonly DescribedRoute[]): string {
-  const paths: Record<string, Record<string, unknown>> = {};
-  for (const { method, path, summary } of routes) {
-    const template = path.slice(basePath.length).replace(/:(\w+)/g, "{$1}") || "/";
-    const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
-      name,
-      in: "path",
-      required: true,
-      type: "string",
-    }));
-    (paths[template] ??= {})[method.toLowerCase()] = {
-      summary,
-      parameters,
-      responses: { default: { description: "JSON; an error is an object with error and code" } },
-    };
-  }
-  return JSON.stringify({
-    swagger: "2.0",
-    info: { title, version: "1.0.0" },
-    basePath: basePath || "/",
-    consumes: ["application/json"],
-    produces: ["application/json"],
-    paths,
   });
 }

@@ -38,13 +38,17 @@ function readKeyValue(text: JsonText, where: string): KeyValue {
   if (/[\0\p{Surrogate}]/u.test(key)) throw problem("key must not have NUL or half a surrogate pair");
   const init = members.get("init");
   if (init !== undefined && init !== "null" && typeOf(init) !== "boolean") throw problem("init must be a boolean");
-  return { key, valueJson, init: init === "true" };
+  const encryption = members.get("encryption");
+  if (encryption === undefined || encryption === "null") return { key, valueJson, init: init === "true" };
+  if (typeOf(encryption) !== "string") throw problem("encryption must be a string");
+  return { key, valueJson, init: init === "true", encryption: JSON.parse(encryption) as string };
 }
 
 export function writeKeyValues(entries: readonly KeyValue[]): JsonText {
   const parts = entries.map(
-    ({ key, valueJson, init }) =>
-      `{"key":${JSON.stringify(key)},"value":${valueJson === "" ? "null" : valueJson}${init ? ',"init":true' : ""}}`,
+    ({ key, valueJson, init, encryption }) =>
+      `{"key":${JSON.stringify(key)},"value":${valueJson === "" ? "null" : valueJson}${init ? ',"init":true' : ""}` +
+      `${encryption ? `,"encryption":${JSON.stringify(encryption)}` : ""}}`,
   );
   return `[${parts.join(",")}]`;
 }
