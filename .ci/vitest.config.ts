@@ -60,6 +60,10 @@ export default defineConfig({
       project("integration", ["test/integration/**/*.test.ts", ...adapters], 60_000),
       project("conformance", ["test/conformance/**/*.test.ts"], 120_000, { fileParallelism: false }),
       project("e2e", ["test/e2e/**/*.test.ts"], 240_000, { fileParallelism: false }),
+      // Needs programs that nobody publishes: on demand only, npm run test:clients.
+      ...(process.env["WEFT_TEST_CLIENTS"] === undefined
+        ? []
+        : [project("clients", ["test/clients/**/*.test.ts"], 240_000, { fileParallelism: false })]),
     ],
   },
 });

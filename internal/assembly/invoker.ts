@@ -32,6 +32,7 @@ export async function startInvoker(
     | "driver"
     | "dockerHost"
     | "sandboxNetwork"
+    | "apiHost"
     | "memoryMb"
     | "stateDir"
     | "stemCells"
@@ -80,6 +81,7 @@ export async function startInvoker(
       freezeAfterMs: settings.freezeAfterMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       drainGraceMs: settings.drainGraceMs,
+      sandboxEnv: settings.apiHost === undefined ? {} : { __OW_API_HOST: settings.apiHost },
       stems: manifest.kinds.flatMap((kind) =>
         kind.stemCells.map(({ memoryMb }) => ({
           kind: kind.kind,

@@ -66,6 +66,9 @@ export const invokerSettings = {
     ["none", "bridge"],
     "none",
   ),
+  apiHost: optional(
+    text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
+  ),
   memoryMb: integer("memory for sandboxes, MiB", { default: 2_048, min: 128, max: 16_777_216 }),
   stateDir: text("folder of the code cache and the sockets of sandboxes", "/var/lib/weft/invoker"),
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),

@@ -1,6 +1,6 @@
 // Loads an action's code and finds its main function.
 
-import { existsSync, mkdtempSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -18,6 +18,7 @@ export async function load(init: Init, workDir: string): Promise<Main> {
   const main = init.main === "" ? "main" : init.main;
   const dir = mkdtempSync(join(workDir, "action-"));
   process.chdir(dir);
+  offerModules(workDir);
   if (init.binary) {
     // Not loaded for those who bring no archive.
     const { unzip } = await import("./unzip.js");
@@ -37,6 +38,17 @@ export async function load(init: Init, workDir: string): Promise<Main> {
   const modulePath = path.replace(/\.js$/, ".mjs");
   renameSync(path, modulePath);
   return pick(await importAny(modulePath), main, fileName);
+}
+
+/**
+ * Modules that come with the runtime are found by `require` and `import` alike, after those in an archive, and nothing of
+ * them is loaded before somebody asks.
+ */
+function offerModules(workDir: string): void {
+  const modules = join(import.meta.dirname, "node_modules");
+  const link = join(workDir, "node_modules");
+  // The link is there already after a first code that did not load.
+  if (existsSync(modules) && !existsSync(link)) symlinkSync(modules, link);
 }
 
 // A plain `function main` without an export is found by asking for the name in the scope of the code itself.

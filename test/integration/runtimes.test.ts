@@ -689,6 +689,41 @@ exports.main = async ({ way }) => ({ saw: await ways[way]() });`;
     expect(await saw("replacedLater", "t5")).toBe("t51");
   });
 
+  it.each([
+    ["required by a script", `const ow = require("openwhisk"); exports.main = () => ({ kind: typeof ow });`],
+    ["imported by a module", `import ow from "openwhisk"; export const main = () => ({ kind: typeof ow });`],
+    [
+      "required in an archive",
+      zipOf([{ name: "index.js", content: `exports.main = () => ({ kind: typeof require("openwhisk") });` }]),
+    ],
+    [
+      "required in an archive that brings its own",
+      zipOf([
+        { name: "index.js", content: `exports.main = () => ({ kind: require("openwhisk") });` },
+        { name: "node_modules/openwhisk/index.js", content: `module.exports = "own";` },
+      ]),
+      "own",
+    ],
+  ])("has OpenWhisk's client, %s", async (_, code, expected = "function") => {
+    const peer = await loaded(kind, code);
+    expect((await peer.run()).result).toEqual({ kind: expected });
+  });
+
+  it("has OpenWhisk's client after a first code that did not load, and loads none of it for who does not ask", async () => {
+    const { peer } = await aSandbox(kind);
+    expect((await peer.init("nonsense(")).ok).toBe(false);
+    expect(
+      (
+        await peer.init(`exports.main = ({ ask }) => {
+      if (ask) require("openwhisk");
+      return { loaded: Object.keys(require.cache).some((path) => path.includes("openwhisk")) };
+    };`)
+      ).ok,
+    ).toBe(true);
+    expect((await peer.run()).result).toEqual({ loaded: false });
+    expect((await peer.run({ ask: true })).result).toEqual({ loaded: true });
+  });
+
   it("tells code that asks late that it is not wanted any more", async () => {
     const peer = await loaded(
       kind,

@@ -35,6 +35,7 @@ export const devSettings = {
   rest: text("where REST clients reach it", DEFAULT_REST_ADDRESS),
   driver: choice("what makes sandboxes; process: child processes, no isolation", ["process", "docker"], "process"),
   dockerHost: text("where the Docker engine answers, with --driver docker", "unix:///var/run/docker.sock"),
+  apiHost: optional(text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; default: --rest")),
   memoryMb: integer("memory for sandboxes, MiB", { default: 4_096, min: 128 }),
   postgresUrl: optional(secret("a Postgres of yours instead of the embedded one")),
   parameterKeys: optional(
@@ -104,6 +105,7 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
       ...common,
       driver: config.driver,
       dockerHost: config.dockerHost,
+      apiHost: config.apiHost ?? `http://${config.rest}`,
       memoryMb: config.memoryMb,
       stateDir,
       programPath: process.env["PATH"] ?? "",

@@ -154,6 +154,7 @@ class Installation {
         this.#ensure(name, "invoker", {
           WEFT_STATE_DIR: resolve(this.state.dir, name),
           WEFT_DRIVER: process.env["WEFT_DRIVER"] ?? "docker",
+          WEFT_API_HOST: process.env["WEFT_API_HOST"] ?? `http://${this.options.restAddress}`,
         }),
       ),
       ...gateways.map((address, i) => this.#ensure(`gateway-${i + 1}`, "gateway", { WEFT_GRPC_ADDRESS: address })),

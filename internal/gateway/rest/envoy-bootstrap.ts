@@ -41,7 +41,12 @@ export function renderEnvoyBootstrap(template: string, settings: EnvoySettings):
     CORS_MAX_AGE: MAX_AGE,
     NATIVE_LOCAL_REPLIES: localReplies(nativeReply, [header(":path", "/v1/"), header("x-envoy-original-path", "/v1/")]),
     TUNNEL_LOCAL_REPLIES: localReplies(openWhiskReply, [header("weft-path", "/")]),
-    OTHER_LOCAL_REPLIES: localReplies(openWhiskReply, []),
+    UNROUTED_LOCAL_REPLIES: JSON.stringify({
+      filter: { header_filter: { header: { name: "x-request-id", present_match: false } } },
+      headers_to_add: [requestIdHeader(UNROUTED.code)],
+      body_format_override: { json_format: UNROUTED },
+    }),
+    OTHER_LOCAL_REPLIES: localReplies(openWhiskReply, [], [[404, 5, "The requested resource could not be found."]]),
   };
   return template.replace(/\bWEFT_([A-Z_]+)\b/g, (placeholder, name: string) => {
     const value = values[name];
@@ -57,10 +62,17 @@ const OWN_WORDS: readonly (readonly [status: number, grpcCode: number, text: str
   [413, 3, `The request is larger than allowed: at most ${BODY_BYTES_MAX} bytes.`],
   [503, 14, "The server is currently unavailable (because it is overloaded or down for maintenance)."],
   [504, 4, "The server did not answer in time."],
+  [403, 7, "The connection cannot become one of another protocol."],
   [400, 3, "%LOCAL_REPLY_BODY%"],
   [404, 5, "%LOCAL_REPLY_BODY%"],
   [0, 2, "%LOCAL_REPLY_BODY%"],
 ];
+
+/** What it says of what it does not even route, where it has no words: the id of a request is made later. */
+const UNROUTED = {
+  error: "The request is not HTTP that is understood here (%RESPONSE_CODE_DETAILS%).",
+  code: "envoy-%CONNECTION_ID%-%START_TIME(%s%3f)%",
+};
 
 type Reply = (grpcCode: number, text: string) => unknown;
 
@@ -70,24 +82,23 @@ const nativeReply: Reply = (code, message) => ({ code, message, details: [] });
 const openWhiskReply: Reply = (_code, error) => ({ error, code: "%REQ(x-request-id)%" });
 
 /** Mappers of a local_reply_config, one a line, for requests of which any of `conditions` holds (none: all). */
-function localReplies(reply: Reply, conditions: readonly unknown[]): string {
+function localReplies(reply: Reply, conditions: readonly unknown[], first: typeof OWN_WORDS = []): string {
   const which = conditions.length > 1 ? [{ or_filter: { filters: conditions } }] : conditions;
-  const mappers = OWN_WORDS.map(([status, code, text]) => {
+  const mappers = [...first, ...OWN_WORDS].map(([status, code, text]) => {
     const filters = status === 0 ? which : [hasStatus(status), ...which];
     return {
       // A filter that always holds, since a mapper must have one.
       filter: filters.length > 1 ? { and_filter: { filters } } : (filters[0] ?? hasStatus(100, "GE")),
-      headers_to_add: [
-        {
-          header: { key: "x-request-id", value: "%REQ(x-request-id)%" },
-          append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
-        },
-      ],
+      headers_to_add: [requestIdHeader("%REQ(x-request-id)%")],
       body_format_override: { json_format: reply(code, text) },
     };
   });
   // The template has the dash of the first.
   return mappers.map((mapper) => JSON.stringify(mapper)).join("\n                    - ");
+}
+
+function requestIdHeader(value: string): unknown {
+  return { header: { key: "x-request-id", value }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" };
 }
 
 function hasStatus(status: number, op: "EQ" | "GE" = "EQ"): unknown {

@@ -122,6 +122,38 @@ describe("the built-in HTTP face", () => {
     expect(seen).toEqual([]);
   });
 
+  it.each([
+    ["no host", "GET /a HTTP/1.1\r\n\r\n", 400, /Host/],
+    ["a fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400, /path/],
+    ["101 headers", `GET /a HTTP/1.1\r\nHost: a\r\n${"X: 1\r\n".repeat(100)}\r\n`, 431, /101 > 100/],
+    [
+      "a body packed for the way",
+      "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+      501,
+      /chunked/,
+    ],
+    ["a body of unknown framing", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\nbody", 501, /chunked/],
+  ])("refuses %s in one answer, and closes", async (_what, text, status, says) => {
+    const heard = await talk(text);
+    const [head = "", ...body] = heard.split("\r\n\r\n");
+    expect(head).toContain(`HTTP/1.1 ${status} `);
+    expect(head).toMatch(/connection: close/i);
+    expect(JSON.parse(body.join(""))).toEqual({ code: "made", error: expect.stringMatching(says) as string });
+    expect(seen).toEqual([]);
+  });
+
+  it("takes as many headers as it says, and a whole URL as a path of its own", async () => {
+    const lines = "X: 1\r\n".repeat(98);
+    const heard = await talk(`GET http://b/c?d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${lines}\r\n`);
+    expect(heard).toMatch(/^HTTP\/1\.1 200 /);
+    expect(seen[0]).toMatchObject({ target: "/c?d", headers: { host: "b" } });
+    expect(seen[0]?.headers["x"]?.split(", ")).toHaveLength(98);
+  });
+
+  it("serves what a client expects that nobody knows", async () => {
+    expect(await talk("GET /a HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\nConnection: close\r\n\r\n")).toContain("fine");
+  });
+
   it("forgets a request whose client goes in the middle of its body", async () => {
     const socket = open();
     socket.write("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");

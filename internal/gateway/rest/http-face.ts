@@ -25,6 +25,8 @@ export interface HttpFaceDeps {
 
 /** Largest headers with the request line. A name of 256 characters, escaped, is a fortieth of it. */
 const HEADER_BYTES_MAX = 64 * 1024;
+/** Most header lines: Envoy's. */
+const HEADER_LINES_MAX = 100;
 /** Longest pause between two requests of a connection: above that of clients' pools, so that they close first. */
 const IDLE_MS = 75_000;
 /** Longest time for the headers, and for a whole request, to arrive: Envoy's. What comes after is bounded by waits. */
@@ -43,32 +45,41 @@ const TOO_LARGE = `The request is larger than allowed: at most ${BODY_BYTES_MAX}
 const OVERLOADED = "The server is currently unavailable (because it is overloaded or down for maintenance).";
 
 /** gRPC codes of what the face refuses itself. */
-const CODES: Readonly<Record<number, number>> = { 400: 3, 408: 4, 413: 3, 431: 3, 503: 14 };
+const CODES: Readonly<Record<number, number>> = { 400: 3, 408: 4, 413: 3, 431: 3, 501: 12, 503: 14 };
 
 export class HttpFace {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Those that were told that they close: whatever else comes on them gets no second answer. */
+  readonly #refused = new WeakSet<Socket>();
   #buffered = 0;
   #closing = false;
 
   constructor(private readonly deps: HttpFaceDeps) {
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#serve(request, response).catch((thrown: unknown) => {
+        // The client went away in the middle of its body; nobody is left to answer.
+        deps.log.debug("a request did not arrive whole", { error: toWeftError(thrown) });
+        response.destroy();
+      });
+    };
     this.#server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
+        // Missed below, with an answer that says so.
+        requireHostHeader: false,
         keepAliveTimeout: IDLE_MS,
         headersTimeout: HEADERS_MS,
         requestTimeout: REQUEST_MS,
         // Answers are small and written whole.
         noDelay: true,
       },
-      (request, response) => {
-        this.#serve(request, response).catch((thrown: unknown) => {
-          // The client went away in the middle of its body; nobody is left to answer.
-          deps.log.debug("a request did not arrive whole", { error: toWeftError(thrown) });
-          response.destroy();
-        });
-      },
+      serve,
     );
+    // Node would drop those beyond its own limit without a word; counted below.
+    this.#server.maxHeadersCount = 0;
+    // What a client expects and nobody knows does not keep its request from being served.
+    this.#server.on("checkExpectation", serve);
     this.#server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
@@ -112,8 +123,8 @@ export class HttpFace {
     const { clock, metrics } = this.deps;
     const startedMs = clock.monoMs();
     const method = request.method ?? "GET";
-    const target = request.url ?? "/";
     const headers = headersOf(request);
+    const target = targetOf(request, headers);
     const surface: Surface = pathOf(target).startsWith("/v1/") ? "native" : "openwhisk";
     const abort = new AbortController();
     response.once("close", () => {
@@ -121,7 +132,8 @@ export class HttpFace {
     });
 
     let answer: RestResponse;
-    const read = await this.#readBody(request);
+    const problem = problemOf(request);
+    const read = problem ? ({ kind: "refused", held: 0, ...problem } as const) : await this.#readBody(request);
     try {
       answer =
         read.kind === "refused"
@@ -133,6 +145,7 @@ export class HttpFace {
     // A body that was not read to its end leaves the connection in the middle of it.
     if (read.kind === "refused" || this.#closing) response.setHeader("Connection", "close");
     if (read.kind === "refused") {
+      this.#refused.add(request.socket);
       start(response, answer);
       response.write(answer.body);
       await this.#linger(request, response);
@@ -225,6 +238,10 @@ export class HttpFace {
       socket.destroy();
       return;
     }
+    if (this.#refused.has(socket)) {
+      socket.destroySoon();
+      return;
+    }
     const [status, reason, message] =
       error.code === "HPE_HEADER_OVERFLOW"
         ? [
@@ -241,6 +258,35 @@ export class HttpFace {
         `Connection: close\r\n\r\n${body.toString()}`,
     );
   }
+}
+
+/** What is wrong with a request that Node's parser lets through and Envoy refuses. */
+function problemOf(
+  request: IncomingMessage,
+): { readonly status: 400 | 431 | 501; readonly message: string } | undefined {
+  const { rawHeaders, headers, httpVersion, url = "" } = request;
+  if (rawHeaders.length > 2 * HEADER_LINES_MAX) {
+    const message = `There are more headers than allowed: ${rawHeaders.length / 2} > ${HEADER_LINES_MAX}.`;
+    return { status: 431, message };
+  }
+  if (headers.host === undefined && httpVersion === "1.1") {
+    return { status: 400, message: "The request has no Host header." };
+  }
+  if (url.includes("#")) return { status: 400, message: "The path of the request is malformed." };
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    return { status: 501, message: "The request's Transfer-Encoding is not supported. Expected:\nchunked" };
+  }
+  return undefined;
+}
+
+/** Path and query. A whole URL, as proxies are asked, is one of this host's, whatever it calls it. */
+function targetOf({ url = "/" }: IncomingMessage, headers: Record<string, string>): string {
+  const [authority, host] = /^https?:\/\/([^/?]*)/i.exec(url) ?? [];
+  if (authority === undefined) return url;
+  headers["host"] = host ?? "";
+  const rest = url.slice(authority.length);
+  return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 function headersOf(request: IncomingMessage): Record<string, string> {

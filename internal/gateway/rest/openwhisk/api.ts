@@ -165,6 +165,10 @@ export class OpenWhiskApi {
   async handle(request: RestRequest): Promise<RestResponse> {
     const id = requestId(request.headers["x-request-id"], this.deps.random);
     const webPath = webPathOf(request.target);
+    // Two hosts in one request are an attempt to be two things to two readers.
+    if (request.headers["host"]?.includes(",")) {
+      return refused(new Refusal(400, "The request has more than one Host header.", { rejection: true }), id);
+    }
     if (webPath) return withHeaders(await this.#web.handle(request, webPath, id), [["X-Request-ID", id]]);
     const token = hookTokenOf(request.target);
     if (token !== undefined) return withHeaders(await this.#hooks.handle(request, token, id), [["X-Request-ID", id]]);
@@ -172,10 +176,7 @@ export class OpenWhiskApi {
       const response = await this.#answer(request, id);
       return withHeaders(response, [["X-Request-ID", id], ...CORS]);
     } catch (thrown) {
-      const refusal = thrown instanceof Refusal ? thrown : this.#refusalOf(thrown, id);
-      const body = `{"error":${JSON.stringify(refusal.message)},"code":${JSON.stringify(id)}}`;
-      const response = jsonResponse(refusal.status, body, refusal.headers);
-      return withHeaders(response, [["X-Request-ID", id], ...(refusal.rejection ? [] : CORS)]);
+      return refused(thrown instanceof Refusal ? thrown : this.#refusalOf(thrown, id), id);
     }
   }
 
@@ -231,6 +232,12 @@ export class OpenWhiskApi {
 
 function withSlash(route: Route): readonly Route[] {
   return [route, { ...route, path: `${route.path}/` }];
+}
+
+function refused(refusal: Refusal, id: string): RestResponse {
+  const body = `{"error":${JSON.stringify(refusal.message)},"code":${JSON.stringify(id)}}`;
+  const response = jsonResponse(refusal.status, body, refusal.headers);
+  return withHeaders(response, [["X-Request-ID", id], ...(refusal.rejection ? [] : CORS)]);
 }
 
 function withHeaders(response: RestResponse, headers: RestResponse["headers"]): RestResponse {

@@ -76,7 +76,7 @@ export class OpenWhiskCall {
   entityBody(): Map<string, JsonText> {
     const { body, headers } = this.parts.request;
     if (body.length === 0) throw new Refusal(400, "Request entity expected but not supplied", { rejection: true });
-    checkContentType(headers["content-type"]);
+    checkContent(headers);
     checkJson(body);
     return membersOf(body.toString("utf8"));
   }
@@ -84,7 +84,7 @@ export class OpenWhiskCall {
   /** JSON text of the arguments of an invocation or firing: an object, or empty. @throws Refusal 415, 400 */
   arguments(): Buffer {
     const { body, headers } = this.parts.request;
-    if (body.length > 0) checkContentType(headers["content-type"]);
+    if (body.length > 0) checkContent(headers);
     return body;
   }
 
@@ -94,13 +94,16 @@ export class OpenWhiskCall {
   }
 }
 
-function checkContentType(contentType: string | undefined): void {
-  const type = (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase();
-  if (type !== "application/json") {
-    throw new Refusal(415, "The request's Content-Type is not supported. Expected:\napplication/json", {
-      rejection: true,
-    });
-  }
+function checkContent(headers: RestRequest["headers"]): void {
+  const type = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
+  if (type !== "application/json") throw unsupported("Content-Type", "application/json");
+  // Nothing is unpacked, so that nothing is larger than it looks.
+  const encoding = (headers["content-encoding"] ?? "identity").trim().toLowerCase();
+  if (encoding !== "identity") throw unsupported("Content-Encoding", "identity");
+}
+
+function unsupported(header: string, expected: string): Refusal {
+  return new Refusal(415, `The request's ${header} is not supported. Expected:\n${expected}`, { rejection: true });
 }
 
 function checkJson(body: Buffer): void {
