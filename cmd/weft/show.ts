@@ -29,7 +29,12 @@ export function startOf(start: number): string {
 }
 
 export function keyValuesJson(all: readonly KeyValue[]): unknown[] {
-  return all.map(({ key, valueJson, init }) => ({ key, value: new RawJson(valueJson), init: init || undefined }));
+  return all.map(({ key, valueJson, init, encryption }) => ({
+    key,
+    value: new RawJson(valueJson),
+    init: init || undefined,
+    encryption,
+  }));
 }
 
 /** "name = "Ada"" lines. */
