@@ -46,7 +46,7 @@ export class FeedKeys {
     const refused = new WeftError("permissionDenied", "BAD_AUTH_KEY", "Trigger authentication request failed.");
     try {
       const key = await this.deps.tenancy.getKey(uuid);
-      if (key.namespace !== namespace || !sameHash(secretHash(secret), key.secretHash)) throw refused;
+      if (key.blocked || key.namespace !== namespace || !sameHash(secretHash(secret), key.secretHash)) throw refused;
       return { uuid, subject: key.subject, sealed: this.seal({ namespace, trigger }, `${uuid}:${secret}`) };
     } catch (thrown) {
       throw toWeftError(thrown).kind === "notFound" ? refused : thrown;
@@ -57,7 +57,7 @@ export class FeedKeys {
     const gone: KeyCheck = { kind: "gone", message: `the key ${key.uuid} does not hold any more` };
     try {
       const known = await this.deps.tenancy.getKey(key.uuid);
-      if (known.namespace !== namespace) return gone;
+      if (known.blocked || known.namespace !== namespace) return gone;
       const apiKey = this.unseal({ namespace, trigger }, key.sealed);
       if (apiKey === undefined) {
         this.deps.log.warn("the key of a feed cannot be opened; its actions get none", { namespace, trigger });

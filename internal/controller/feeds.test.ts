@@ -150,6 +150,8 @@ describe("the key of a feed", () => {
     const key = world.known.get(uuid)!;
     world.known.set(uuid, { ...key, secretHash: new Uint8Array(32) });
     expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
+    world.known.set(uuid, { ...key, blocked: true });
+    expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
     world.known.set(uuid, { ...key, namespace: "other" });
     expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
     world.known.delete(uuid);

@@ -10,7 +10,7 @@ import type { Cli } from "../cli-context.js";
 import { iso, time, usage } from "../output.js";
 import type { Verb } from "../spec.js";
 import { keyJson, rotated } from "./key.js";
-import { namespaceLimits, show as showNamespace } from "./namespace.js";
+import { LIMIT_OPTIONS, namespaceLimits, show as showNamespace } from "./namespace.js";
 import { listed, somePage, type Page, type PageRequest } from "./pages.js";
 
 export const createUser: Verb = async (cli, [subject = "", namespace = ""], values) => {
@@ -99,9 +99,11 @@ export const rotateUserKey: Verb = async (cli, [subject = "", namespace], values
 };
 
 export const setLimits: Verb = async (cli, args, values) => {
-  const names = ["invocations-per-minute", "fires-per-minute", "concurrent"];
-  if (!names.some((name) => values.flag(name))) {
-    throw usage(`nothing to set: ${names.map((name) => `--${name} N`).join(", ")}`, "weft admin limits set --help");
+  if (!LIMIT_OPTIONS.some((name) => values.flag(name))) {
+    throw usage(
+      `nothing to set: ${LIMIT_OPTIONS.map((name) => `--${name}`).join(", ")}`,
+      "weft admin limits set --help",
+    );
   }
   return namespaceLimits(cli, args, values);
 };

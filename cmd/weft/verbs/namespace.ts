@@ -78,6 +78,17 @@ const SIZES = [
   ["payload-size", "maxPayloadSize"],
 ] as const;
 
+/** Options that change limits. */
+export const LIMIT_OPTIONS: readonly string[] = [
+  "invocations-per-minute",
+  "fires-per-minute",
+  "concurrent",
+  "kinds",
+  ...RANGES.map(([option]) => option),
+  ...SIZES.map(([option]) => option),
+  "reset",
+];
+
 /** What the options say of actions: what to set, and what to take back. */
 function overridesIn(values: Values): { readonly overrides: NamespaceOverrides | undefined; readonly clear: string[] } {
   const set: Partial<NamespaceOverrides> = {};
