@@ -172,7 +172,7 @@ export class Controller {
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes, manifest }),
       new SubmitService({
         queue: deps.queue,
         entities,

@@ -1,5 +1,6 @@
 import { toWeftError, WeftError } from "../base/errors.js";
 import { keyValuesJson, valueOf } from "../core/action/key-values.js";
+import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
@@ -22,6 +23,7 @@ export interface ResolveServiceDeps {
   readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace" | "listKeys">;
   readonly resolver: Resolver;
   readonly changes: Changes;
+  readonly manifest: RuntimeManifest;
 }
 
 export class ResolveService {
@@ -56,6 +58,7 @@ export class ResolveService {
     const { namespace, name, callerNamespace } = request;
     const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
     const { action, binding } = resolved;
+    if (this.deps.manifest.find(action.exec.kind)?.deprecated) throw deprecated(action.exec.kind);
     return {
       ask: askToWire(resolved.ask),
       shard: resolved.shard,
@@ -112,4 +115,11 @@ export class ResolveService {
       ctx.signal,
     );
   }
+}
+
+function deprecated(kind: string): WeftError {
+  const message = `the runtime ${kind} is no longer supported: its actions can be read and deleted, but not updated or invoked`;
+  return new WeftError("failedPrecondition", "KIND_DEPRECATED", message, {
+    fix: "give the action code of another kind",
+  });
 }
