@@ -269,6 +269,7 @@ export class Controller {
         resolver: this.#resolver,
         changes: this.#changes,
         webhooks: this.#webhooks,
+        manifest,
         clock,
       }),
       new SubmitService({

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import { keyValuesJson, valueOf } from "../core/action/key-values.js";
+import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
@@ -30,6 +31,7 @@ export interface ResolveServiceDeps {
   readonly changes: Changes;
   readonly webhooks: Pick<WebhookFeed, "resolve">;
   readonly clock: Clock;
+  readonly manifest: RuntimeManifest;
 }
 
 export class ResolveService {
@@ -71,6 +73,7 @@ export class ResolveService {
     const { namespace, name, callerNamespace } = request;
     const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
     const { action, binding } = resolved;
+    if (this.deps.manifest.find(action.exec.kind)?.deprecated) throw deprecated(action.exec.kind);
     return {
       ask: askToWire(resolved.ask),
       shard: resolved.shard,
@@ -150,4 +153,11 @@ export class ResolveService {
       ctx.signal,
     );
   }
+}
+
+function deprecated(kind: string): WeftError {
+  const message = `the runtime ${kind} is no longer supported: its actions can be read and deleted, but not updated or invoked`;
+  return new WeftError("failedPrecondition", "KIND_DEPRECATED", message, {
+    fix: "give the action code of another kind",
+  });
 }

@@ -1,6 +1,7 @@
 // Web actions as OpenWhisk's contract has them: anybody's HTTP request becomes arguments, a result becomes a response.
 // Numbers such as "#99" are lines of the list of behaviours that OpenWhisk's own tests assert.
 
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exchange, type Exchanged } from "../harness/raw-http.js";
 import type { OpenWhiskTarget } from "./openwhisk.suite.js";
@@ -250,6 +251,21 @@ export function webActionsSuite(name: string, open: () => Promise<OpenWhiskTarge
         expect((await web(raw, text)).json).toMatchObject({ __ow_body: "hi" });
         const form = { method: "PUT", headers: { "content-type": "application/x-www-form-urlencoded" }, body: "a=b" };
         expect((await web(raw, form)).json).toMatchObject({ __ow_body: "a=b" });
+      });
+
+      it("unpacks nothing: raw actions get packed bodies as they are, others are told that they are no JSON", async () => {
+        const body = gzipSync(`{"a":1}`);
+        const ask = {
+          method: "POST",
+          headers: { "content-type": "application/json", "content-encoding": "gzip" },
+          body,
+        } as const;
+        const { json } = await web(raw, ask);
+        expect(json).toMatchObject({
+          __ow_body: body.toString("base64"),
+          __ow_headers: expect.objectContaining({ "content-encoding": "gzip" }) as unknown,
+        });
+        expectRefusal(await web(echo, ask), 400);
       });
 
       it("#96: refuses reserved names and final parameters, but those that are null", async () => {

@@ -17,7 +17,13 @@ import { parseManifest } from "../../internal/core/sandbox/manifest.js";
 import { secretHash } from "../../internal/core/tenancy/key.js";
 import type { Fate } from "../../internal/dispatch/dispatcher.js";
 import { AccessServiceService } from "../../internal/gen/weft/access/v1/access.pb.js";
-import { Action, ActionServiceService, UpdateActionRequest } from "../../internal/gen/weft/action/v1/action.pb.js";
+import {
+  Action,
+  ActionServiceService,
+  DeleteActionRequest,
+  GetActionRequest,
+  UpdateActionRequest,
+} from "../../internal/gen/weft/action/v1/action.pb.js";
 import {
   ActivationServiceService,
   ListActivationsRequest,
@@ -30,6 +36,7 @@ import {
   CodeServiceService,
   FireTriggerRequest,
   RecordServiceService,
+  ResolveActionRequest,
   ResolveServiceService,
   SubmitRequest,
   SubmitServiceService,
@@ -102,6 +109,7 @@ class Life {
     stores: Stores,
     private readonly coordination: MemoryCoordination,
     settings: Partial<ControllerSettings> = {},
+    kinds = manifest,
   ) {
     this.controller = new Controller({
       ...stores,
@@ -120,7 +128,7 @@ class Life {
           ],
         }),
       describeInvoker: (address) => this.describeInvoker(address),
-      manifest,
+      manifest: kinds,
       clusterKey: "cluster",
       readCron,
       clock: systemClock,
@@ -203,8 +211,8 @@ describeWith(["postgres"], "a controller", () => {
   let me: Caller;
   const lives: Life[] = [];
 
-  const start = async (settings: Partial<ControllerSettings> = {}): Promise<Life> => {
-    const one = new Life(stores, coordination, settings);
+  const start = async (settings: Partial<ControllerSettings> = {}, kinds = manifest): Promise<Life> => {
+    const one = new Life(stores, coordination, settings, kinds);
     lives.push(one);
     return one.start();
   };
@@ -340,6 +348,38 @@ describeWith(["postgres"], "a controller", () => {
         me,
       );
       expect(actions).toEqual([]);
+    });
+
+    it("lets actions of a kind of the past be read and deleted, not updated or invoked (#31)", async () => {
+      await begin();
+      await createAction();
+      const nodes = ["nodejs:20", "nodejs:22"].map((kind) => ({
+        kind,
+        default: kind === "nodejs:22",
+        deprecated: kind === "nodejs:20",
+        image: "i",
+        command: ["node"],
+      }));
+      const later = await start({}, parseManifest(JSON.stringify({ runtimes: { nodejs: nodes } })));
+      const named = { namespace: "_", name: "hello", etag: "", codeDigest: "", withoutCode: true };
+      const read = GetActionRequest.fromPartial(named);
+      expect(await later.call(ActionServiceService.getAction, read, me)).toMatchObject({ exec: { kind: "nodejs:20" } });
+      const resolve = ResolveActionRequest.fromPartial({ ...me, name: "hello", callerNamespace: me.namespace });
+      expect(await failure(later.call(ResolveServiceService.resolveAction, resolve))).toMatchObject({
+        kind: "failedPrecondition",
+        reason: "KIND_DEPRECATED",
+        message: expect.stringContaining("nodejs:20 is no longer supported") as string,
+      });
+      const update = (change: Parameters<typeof Action.fromPartial>[0]): Promise<Action> => {
+        const request = { action: { namespace: "_", name: "hello", ...change } };
+        return later.call(ActionServiceService.updateAction, UpdateActionRequest.fromPartial(request), me);
+      };
+      expect(await failure(update({ publish: true }))).toMatchObject({ kind: "invalidArgument" });
+      await update({ exec: { kind: "nodejs:22", code: Buffer.from("x") } });
+      expect((await later.call(ResolveServiceService.resolveAction, resolve)).ask?.kind).toBe("nodejs:22");
+      await createAction({ name: "old" });
+      const gone = DeleteActionRequest.fromPartial({ namespace: "_", name: "old" });
+      await later.call(ActionServiceService.deleteAction, gone, me);
     });
 
     it("takes and gives code far above gRPC's usual four MiB, and streams it to invokers in pieces", async () => {

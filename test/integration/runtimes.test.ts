@@ -102,7 +102,7 @@ const rows: readonly RunRow[] = [
     expected: { outcome: "success", result: { greeting: "Hello, Ada" }, logs: [] },
   },
   {
-    name: "keeps unicode in arguments, code, results and logs",
+    name: "keeps unicode in arguments, code, results and logs (#123)",
     code: {
       "nodejs:20": `function main({ text }) { console.log("日本 " + text); return { text: text + "ß🌍" }; }`,
       "python:3.11": `def main(params):\n  print("日本 " + params["text"])\n  return {"text": params["text"] + "ß🌍"}`,
@@ -211,12 +211,12 @@ const rows: readonly RunRow[] = [
     expected: { outcome: "applicationError", result: { error: "TypeError" } },
   },
   {
-    name: "returns a text",
+    name: "returns a text (#122)",
     code: { "nodejs:20": `function main() { return "text"; }`, "python:3.11": `def main(params):\n  return "text"` },
     expected: NOT_AN_OBJECT,
   },
   {
-    name: "returns a number",
+    name: "returns a number (#122)",
     code: { "nodejs:20": `async function main() { return 7; }`, "python:3.11": `def main(params):\n  return 7` },
     expected: NOT_AN_OBJECT,
   },
@@ -328,7 +328,7 @@ const both = (text: string | RegExp): Readonly<Record<Kind, string | RegExp>> =>
 
 const unloadable: readonly LoadRow[] = [
   {
-    name: "cannot be parsed, saying file and line",
+    name: "cannot be parsed, saying file and line (#121)",
     code: { "nodejs:20": `\n\nfunction main( {`, "python:3.11": `\n\ndef main(:\n  pass` },
     error: {
       "nodejs:20": /^Initialization has failed due to: SyntaxError: .* \(hello\.js:3\)$/,
@@ -408,7 +408,7 @@ const echo: InEach = {
 inEach("as a whole", (kind) => {
   const of = (code: InEach): Code => code[kind];
 
-  it("refuses to be loaded twice and goes on", async () => {
+  it("refuses to be loaded twice and goes on (#120)", async () => {
     const peer = await loaded(kind, of(echo));
     expect(await peer.init("other")).toMatchObject({
       ok: false,
@@ -417,7 +417,7 @@ inEach("as a whole", (kind) => {
     expect((await peer.run({ a: 1 })).result).toEqual({ params: { a: 1 } });
   });
 
-  it("carries arguments and results of some megabytes", async () => {
+  it("carries arguments and results of some megabytes (#124)", async () => {
     const peer = await loaded(kind, of(echo));
     const text = "ü".repeat(2_000_000);
     expect((await peer.run({ text })).result).toEqual({ params: { text } });
@@ -454,7 +454,7 @@ inEach("as a whole", (kind) => {
     );
   });
 
-  it("tells who and what is running, anew in each run", async () => {
+  it("tells who and what is running, anew in each run (#124)", async () => {
     const peer = await loaded(
       kind,
       of({

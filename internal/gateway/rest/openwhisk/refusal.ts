@@ -59,6 +59,7 @@ const STATUS_OF_KIND = {
 /** Where OpenWhisk sees another mistake in it than the kind says. */
 const STATUS_OF_REASON: Readonly<Record<string, number | undefined>> = {
   PACKAGE_IS_BINDING: 400,
+  KIND_DEPRECATED: 400,
   CIRCULAR_BINDING: 422,
 };
 
