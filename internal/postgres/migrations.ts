@@ -4,6 +4,7 @@ import { initial } from "./migrations/0001-initial.js";
 import { activationIndexes } from "./migrations/0002-activation-indexes.js";
 import { sequences } from "./migrations/0003-sequences.js";
 import { bindings } from "./migrations/0004-bindings.js";
+import { apis } from "./migrations/0005-apis.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -17,4 +18,5 @@ export const migrations: readonly Migration[] = [
   { number: 2, name: "activation-indexes", sql: activationIndexes },
   { number: 3, name: "sequences", sql: sequences },
   { number: 4, name: "bindings", sql: bindings },
+  { number: 5, name: "apis", sql: apis },
 ];

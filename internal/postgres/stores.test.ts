@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from "vitest";
 import { silentLog } from "../base/log.js";
 import { systemClock, systemRandom } from "../boot/system.js";
 import { entityStoreSuite } from "../core/action/store.suite.js";
+import { apiStoreSuite } from "../core/api/store.suite.js";
 import { activationStoreSuite } from "../core/activation/store.suite.js";
 import { queueStoreSuite } from "../core/queue/store.suite.js";
 import { tenancyStoreSuite } from "../core/tenancy/store.suite.js";
@@ -35,7 +36,7 @@ describeWith(["postgres"], "the stores in Postgres", () => {
 
   const empty = async (): Promise<void> => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, code, revisions, queue, activations, activation_logs",
+      "truncate namespaces, keys, entities, rule_links, code, revisions, queue, activations, activation_logs, apis, api_keys",
     );
   };
 
@@ -52,6 +53,11 @@ describeWith(["postgres"], "the stores in Postgres", () => {
   tenancyStoreSuite("PostgresTenancyStore", async () => {
     await empty();
     return { store: stores.tenancy, other: others.tenancy };
+  });
+
+  apiStoreSuite("PostgresApiStore", async () => {
+    await empty();
+    return { store: stores.apis, other: others.apis, tenancy: stores.tenancy, entities: others.entities };
   });
 
   entityStoreSuite("PostgresEntityStore", async () => {

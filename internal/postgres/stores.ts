@@ -5,9 +5,11 @@ import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
+import type { ApiStore } from "../core/api/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
+import { PostgresApiStore } from "./api-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
 import { PostgresEntityStore } from "./entity-store.js";
 import { checkSchema, migrate } from "./migrate.js";
@@ -30,6 +32,7 @@ export interface Stores {
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly tenancy: TenancyStore;
+  readonly apis: ApiStore;
   /** Waits for what is running. Watches must have been aborted before. */
   close(): Promise<void>;
 }
@@ -55,6 +58,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
     activations: new PostgresActivationStore(database),
     queue: new PostgresQueueStore(database),
     tenancy: new PostgresTenancyStore(database),
+    apis: new PostgresApiStore(database),
     close: () => database.close(),
   };
 }
