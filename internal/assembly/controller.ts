@@ -57,6 +57,7 @@ export async function startController(
     bootId,
     entities: stores.entities,
     tenancy: stores.tenancy,
+    apis: stores.apis,
     activations: stores.activations,
     queue: stores.queue,
     coordination: wiring.coordination,

@@ -11,6 +11,7 @@ import type { EntityChange, EntityStore } from "../core/action/store.js";
 import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
 import type { Activation } from "../core/activation/types.js";
 import type { Coordination } from "../core/coordination/coordination.js";
+import type { ApiStore } from "../core/api/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -25,6 +26,7 @@ import type { Network } from "../rpc/network.js";
 import type { RpcServer } from "../rpc/server.js";
 import { AccessService } from "./access-service.js";
 import { ActionService } from "./action-service.js";
+import { ApiService } from "./api-service.js";
 import { ActivationService } from "./activation-service.js";
 import { Awaits } from "./awaits.js";
 import { Changes } from "./changes.js";
@@ -73,6 +75,7 @@ export interface ControllerDeps {
   readonly bootId: string;
   readonly entities: EntityStore;
   readonly tenancy: TenancyStore;
+  readonly apis: ApiStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly coordination: Coordination;
@@ -172,7 +175,7 @@ export class Controller {
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     this.#services = [
-      new ResolveService({ tenancy, resolver: this.#resolver, changes: this.#changes }),
+      new ResolveService({ tenancy, apis: deps.apis, resolver: this.#resolver, changes: this.#changes }),
       new SubmitService({
         queue: deps.queue,
         entities,
@@ -191,6 +194,7 @@ export class Controller {
       new ActionService({ entities, resolver: this.#resolver, manifest, random, changed }),
       new TriggerService({ entities }),
       new RuleService({ entities, resolver: this.#resolver }),
+      new ApiService({ apis: deps.apis, resolver: this.#resolver, clock, random }),
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
         coordination,

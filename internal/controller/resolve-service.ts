@@ -1,5 +1,8 @@
 import { toWeftError, WeftError } from "../base/errors.js";
 import { keyValuesJson, valueOf } from "../core/action/key-values.js";
+import { isTenantId } from "../core/api/keys.js";
+import type { ApiStore } from "../core/api/store.js";
+import { basePathFor, parseRequestPath } from "../core/api/template.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
@@ -8,7 +11,9 @@ import {
   type AuthenticateRequest,
   type Identity,
   type ResolveActionRequest,
+  type ResolveApiRequest,
   type ResolvedAction,
+  type ResolvedApi,
   type WatchRequest,
   type WatchResponse,
 } from "../gen/weft/link/v1/control.pb.js";
@@ -20,6 +25,7 @@ import { askToWire } from "./wire.js";
 
 export interface ResolveServiceDeps {
   readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace" | "listKeys">;
+  readonly apis: Pick<ApiStore, "getTenant" | "getApi" | "listApiKeys">;
   readonly resolver: Resolver;
   readonly changes: Changes;
 }
@@ -32,6 +38,7 @@ export class ResolveService {
       authenticate: (ctx: CallContext, request: AuthenticateRequest) => this.authenticate(ctx, request),
       resolveAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolve(ctx, request),
       resolveWebAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolveWeb(ctx, request),
+      resolveApi: (ctx: CallContext, request: ResolveApiRequest) => this.resolveApi(ctx, request),
       watch: (ctx: CallContext, request: WatchRequest, send: (response: WatchResponse) => Promise<void>) =>
         this.watch(ctx, request, send),
     });
@@ -96,6 +103,24 @@ export class ResolveService {
           throw thrown;
       }
     }
+  }
+
+  /** What changed between two of the readings is told after it: whoever keeps the answer drops it then. */
+  async resolveApi(_ctx: CallContext, { tenantId, path }: ResolveApiRequest): Promise<ResolvedApi> {
+    const { apis } = this.deps;
+    if (!isTenantId(tenantId)) throw new WeftError("notFound", "TENANT_NOT_FOUND", "there is no such tenant");
+    const { namespace, basePaths } = await apis.getTenant(tenantId);
+    const parsed = parseRequestPath(path);
+    const basePath = parsed && basePathFor(basePaths, parsed);
+    const none = { namespace, basePaths: [...basePaths], basePath: "", documentJson: Buffer.alloc(0), keys: [] };
+    if (basePath === undefined) return none;
+    const [api, keys] = await Promise.all([apis.getApi(namespace, basePath), apis.listApiKeys(namespace, basePath)]);
+    return {
+      ...none,
+      basePath,
+      documentJson: Buffer.from(api.documentJson),
+      keys: keys.map(({ id, secretHash }) => ({ id, secretHash: Buffer.from(secretHash) })),
+    };
   }
 
   async #ownerOf(namespace: string): Promise<Identity> {

@@ -19,7 +19,9 @@ import {
   type FireTriggerResponse,
   type Identity,
   type ResolveActionRequest,
+  type ResolveApiRequest,
   type ResolvedAction,
+  type ResolvedApi,
   type SubmitRequest,
 } from "../gen/weft/link/v1/control.pb.js";
 import type { GrpcNetwork, UnaryMethod } from "../rpc/channel.js";
@@ -40,6 +42,8 @@ export interface ControllerClient {
   resolveAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   /** @throws notFound */
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
+  /** @throws notFound */
+  resolveApi(request: ResolveApiRequest): Promise<ResolvedApi>;
   submit(request: SubmitRequest): Promise<void>;
   /** Waits for the record of what was submitted, over whatever breaks, at most `waitMs`. */
   await(request: AwaitRequest): Promise<AwaitResponse>;
@@ -91,6 +95,10 @@ export class RpcControllerClient implements ControllerClient {
 
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction> {
     return this.#repeatable(ResolveServiceService.resolveWebAction, request);
+  }
+
+  resolveApi(request: ResolveApiRequest): Promise<ResolvedApi> {
+    return this.#repeatable(ResolveServiceService.resolveApi, request);
   }
 
   async submit(request: SubmitRequest): Promise<void> {

@@ -4,6 +4,8 @@
 import { WeftError } from "../base/errors.js";
 import type { ActivationId } from "../base/ids.js";
 import type { ActionActivation } from "../core/activation/types.js";
+import type { ApiRoutes } from "../core/api/routes.js";
+import type { RequestPath } from "../core/api/template.js";
 import type { NamespaceLimits } from "../core/tenancy/store.js";
 import type { UnaryMethod } from "../rpc/channel.js";
 
@@ -88,6 +90,17 @@ export interface WebAction {
   invoke(prepare: () => Uint8Array | undefined, context: WebContext): Promise<InvokeAnswer | undefined>;
 }
 
+/** An API, and what a path says below its base path. */
+export interface ServedApi {
+  readonly namespace: string;
+  readonly routes: ApiRoutes;
+  readonly below: RequestPath;
+  /** The same as it was sent: "", or beginning with a slash. */
+  readonly rest: string;
+  /** Id of the key with this secret; undefined when it is none of this API. */
+  keyOf(secret: string): string | undefined;
+}
+
 export type WebContext = Pick<RequestContext, "transactionId" | "traceparent">;
 
 /** An activation started and nobody can say how it ended; its record, once written, has outcome platformError. */
@@ -137,6 +150,15 @@ export interface NativeApi {
    * @throws notFound for everything that was not exported, whether or not it exists; unavailable
    */
   webAction(namespace: string, action: string): Promise<WebAction>;
+
+  /**
+   * The API that serves a path.
+   * @param tenantId stands for its namespace
+   * @param path what follows the tenant, as it was sent
+   * @returns undefined when none does
+   * @throws unavailable
+   */
+  servedApi(tenantId: string, path: string): Promise<ServedApi | undefined>;
 
   /** Fires a trigger. @throws as invoke */
   fire(command: FireCommand, context: RequestContext): Promise<FireAnswer>;

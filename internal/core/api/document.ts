@@ -42,8 +42,8 @@ export interface NewOperation {
   readonly restUrl: string;
   /** JSON text of descriptions of the path's parameters; those that are not described are added. */
   readonly pathParameters: readonly JsonObject[];
-  /** Of the operation; undefined for none. */
-  readonly rateLimit: Json | undefined;
+  /** Of the operation: "rate", "unit", "units". */
+  readonly rateLimits: readonly JsonObject[];
   /** Header in which callers send a key; "" for none. */
   readonly keyHeader: string;
 }
@@ -75,7 +75,7 @@ export function withOperation(operation: NewOperation, before: string | undefine
       url,
     },
   };
-  if (operation.rateLimit !== undefined) described["x-ibm-rate-limit"] = operation.rateLimit;
+  if (operation.rateLimits.length > 0) described["x-ibm-rate-limit"] = [...operation.rateLimits];
   if (operation.keyHeader !== "") described["security"] = keyIn(document, operation.keyHeader);
   const item = objectAt(objectAt(document, "paths"), path);
   const replaced = member(member(item, verb.toLowerCase()), "operationId");

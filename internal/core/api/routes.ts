@@ -16,6 +16,8 @@ export interface ApiOperation {
   readonly backend: Backend;
   readonly security: Security;
   readonly rateLimits: readonly RateLimit[];
+  /** What counts for the limits: "" for all operations together, else the operation's id. */
+  readonly ratedAs: string;
 }
 
 export interface ApiPath {
@@ -145,6 +147,7 @@ function compileOperation(compiling: Compiling): ApiOperation {
     backend,
     security: readSecurity(document, operation),
     rateLimits: readRateLimits(document, operation),
+    ratedAs: member(operation, "x-ibm-rate-limit") === undefined ? "" : id,
   };
 }
 

@@ -5,6 +5,7 @@
 
 import FindMyWay from "find-my-way";
 import { toWeftError } from "../../../base/errors.js";
+import type { Clock } from "../../../base/clock.js";
 import type { Log } from "../../../base/log.js";
 import type { Random } from "../../../base/random.js";
 import type { NativeApi } from "../../native-api.js";
@@ -20,6 +21,9 @@ import { Query } from "./query.js";
 import { Refusal, refusalOf } from "./refusal.js";
 import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
+import { WindowRates } from "../../../core/throttle/window.js";
+import { ApiGateway, apiPathOf, type ApiAnswer } from "../apis/api-gateway.js";
+import { ApiManagement, managementOf } from "../apis/management.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
 
 export interface OpenWhiskApiDeps {
@@ -27,6 +31,9 @@ export interface OpenWhiskApiDeps {
   readonly random: Random;
   readonly log: Log;
   readonly info: HostInfo;
+  readonly clock: Clock;
+  /** Told how each request to an API went. */
+  readonly apiAnswered: (answer: ApiAnswer) => void;
 }
 
 type Handler = (call: OpenWhiskCall) => RestResponse | Promise<RestResponse>;
@@ -124,6 +131,8 @@ export class OpenWhiskApi {
   });
   readonly #routes = new WeakMap<object, Route>();
   readonly #web: WebActions;
+  readonly #apis: ApiGateway;
+  readonly #management: ApiManagement;
   readonly #documents: ReadonlyMap<string, () => RestResponse>;
 
   constructor(private readonly deps: OpenWhiskApiDeps) {
@@ -136,6 +145,18 @@ export class OpenWhiskApi {
     this.#web = new WebActions({
       api: deps.api,
       unforeseen: (error, transactionId) => log.error("a web action failed unforeseen", { transactionId, error }),
+    });
+    this.#apis = new ApiGateway({
+      api: deps.api,
+      web: this.#web,
+      rates: new WindowRates(),
+      clock: deps.clock,
+      answered: deps.apiAnswered,
+      unforeseen: (error, transactionId) => log.error("a call of an API failed unforeseen", { transactionId, error }),
+    });
+    this.#management = new ApiManagement({
+      api: deps.api,
+      unforeseen: (error, transactionId) => log.error("managing an API failed unforeseen", { transactionId, error }),
     });
     const described = ROUTES.flatMap(({ path, handlers }) =>
       path.endsWith("/") && !path.includes(":package/")
@@ -163,6 +184,12 @@ export class OpenWhiskApi {
   /** Never rejects: what goes wrong is a response too. */
   async handle(request: RestRequest): Promise<RestResponse> {
     const id = requestId(request.headers["x-request-id"], this.deps.random);
+    const management = managementOf(request.target);
+    if (management) {
+      return withHeaders(await this.#management.handle(request, management, id), [["X-Request-ID", id]]);
+    }
+    const apiPath = apiPathOf(request.target);
+    if (apiPath) return withHeaders(await this.#apis.handle(request, apiPath, id), [["X-Request-ID", id]]);
     const webPath = webPathOf(request.target);
     if (webPath) return withHeaders(await this.#web.handle(request, webPath, id), [["X-Request-ID", id]]);
     try {
