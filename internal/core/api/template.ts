@@ -83,15 +83,14 @@ export function normalBasePath(text: string): string {
 
 /** @throws invalidArgument naming the field */
 export function checkBasePath(field: string, text: string): string {
-  const basePath = normalBasePath(text);
-  if (/[{}]/.test(basePath)) {
+  if (/[{}]/.test(text)) {
     throw invalidField(
       field,
-      `The base path '${basePath}' cannot have parameters. Only the relative path supports path parameters.`,
+      `The base path '${text}' cannot have parameters. Only the relative path supports path parameters.`,
     );
   }
-  checkWritten(field, basePath);
-  return basePath;
+  checkWritten(field, text);
+  return normalBasePath(text);
 }
 
 /** @throws invalidArgument naming the field */

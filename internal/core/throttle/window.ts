@@ -65,9 +65,12 @@ export class WindowRates implements Rates {
 
   #sweep(nowWallMs: number): void {
     for (const [key, { endsWallMs }] of this.#counters) if (nowWallMs >= endsWallMs) this.#counters.delete(key);
-    for (const key of this.#counters.keys()) {
-      if (this.#counters.size < COUNTERS_MAX) break;
-      this.#counters.delete(key);
+    if (this.#counters.size >= COUNTERS_MAX) {
+      // Half of them at once: one by one, each new one would look through all.
+      for (const key of this.#counters.keys()) {
+        if (this.#counters.size <= COUNTERS_MAX / 2) break;
+        this.#counters.delete(key);
+      }
     }
     this.#sweepAt = Math.min(COUNTERS_MAX, Math.max(SWEEP_AT, this.#counters.size * 2));
   }
