@@ -33,10 +33,11 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   if (!run) return 1;
   const { spec, args, values } = run;
   screen = new Screen(io, values.flag("json"));
-  const flags = spec.remote
-    ? { apihost: values.text("apihost"), auth: values.text("auth"), grpc: values.text("grpc") }
-    : {};
-  const cli = new Cli(screen, (spec.remote ? values.text("namespace") : undefined) ?? "_", flags);
+  // A command may have an option of its own of the same name, which means something else.
+  const common = (name: string): string | undefined =>
+    spec.remote && !spec.options.some((own) => own.name === name) ? values.text(name) : undefined;
+  const flags = { apihost: common("apihost"), auth: common("auth"), grpc: common("grpc") };
+  const cli = new Cli(screen, common("namespace") ?? "_", flags);
   try {
     const verb = await spec.load();
     return (await verb(cli, args, values)) ?? 0;

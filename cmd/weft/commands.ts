@@ -36,6 +36,24 @@ const listenRest: OptionSpec = {
   help: "where REST listens (default 127.0.0.1:3233)",
 };
 
+const manifest: OptionSpec = { name: "manifest", short: "m", value: "FILE", help: "default manifest.yaml, here" };
+const projectOptions: readonly OptionSpec[] = [
+  manifest,
+  {
+    name: "deployment",
+    short: "d",
+    value: "FILE",
+    help: "values for inputs; default deployment.yaml beside the manifest",
+  },
+  { ...param, help: "the value of an input; comes before those of the files; may be repeated" },
+  { ...paramFile, help: 'values of inputs as a JSON object; "-" is standard input' },
+  { name: "preview", help: "show the plan only" },
+  { name: "plan", help: "the same" },
+  { name: "yes", short: "y", help: "do not ask" },
+  { name: "managed", help: "own what is deployed (what a project with a name does anyway); needs a name" },
+  { name: "unmanaged", help: "own nothing: what the manifest no longer names stays" },
+];
+
 const arg = (name: string, help: string): ArgumentSpec => ({ name, help });
 const maybe = (name: string, help: string): ArgumentSpec => ({ name, help, optional: true });
 const name = (of: string): ArgumentSpec => arg("NAME", `name of the ${of}`);
@@ -391,6 +409,29 @@ export const nouns: readonly NounSpec[] = [
     ],
   },
   {
+    name: "project",
+    help: "a manifest.yaml of OpenWhisk's wskdeploy: everything it names, deployed and undone",
+    verbs: [
+      verb({
+        name: "deploy",
+        help: "make everything a manifest names be so: shows the plan, then does it",
+        options: projectOptions,
+        example: "weft project deploy --manifest manifest.yaml --param name Ada --preview",
+        load: async () => (await import("./verbs/project.js")).deployProject,
+      }),
+      verb({
+        name: "undeploy",
+        help: "remove what a project deployed",
+        options: [
+          ...projectOptions.filter(({ name }) => name !== "managed"),
+          { name: "project", value: "NAME", help: "the project, when there is no manifest any more" },
+        ],
+        example: "weft project undeploy --project hello",
+        load: async () => (await import("./verbs/project.js")).undeployProject,
+      }),
+    ],
+  },
+  {
     name: "namespace",
     help: "who owns entities and is limited (creating and deleting needs the operator's key)",
     verbs: [
@@ -515,6 +556,21 @@ export const topVerbs: readonly VerbSpec[] = [
     name: "doctor",
     help: "look for what may be wrong here, each finding with what mends it",
     load: async () => (await import("./verbs/doctor.js")).doctor,
+  }),
+  verb({
+    name: "wsk-import",
+    help: "bring a namespace of a running OpenWhisk (or Weft) here: shows the plan, then does it",
+    options: [
+      { name: "apihost", value: "URL", help: "where it is (default: APIHOST in --wskprops)" },
+      { name: "auth", short: "u", value: "UUID:KEY", help: "its key there (default: AUTH in --wskprops)" },
+      { name: "namespace", short: "n", value: "NAME", help: "its name there (default: the key's own)" },
+      { name: "wskprops", value: "FILE", help: "where wsk keeps both (default WSK_CONFIG_FILE, else ~/.wskprops)" },
+      { name: "dry-run", help: "show the plan only" },
+      { name: "overwrite", help: "change what is here and another one" },
+      { name: "insecure", short: "i", help: "do not look at the certificate there" },
+    ],
+    example: "weft wsk-import --apihost https://openwhisk.example --auth UUID:KEY --dry-run",
+    load: async () => (await import("./verbs/wsk-import.js")).wskImport,
   }),
   verb({
     name: "completion",

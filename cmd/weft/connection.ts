@@ -97,12 +97,17 @@ function findProps({ env, cwd, home }: ConnectionSources): Props {
 }
 
 function readProps(path: string): Props {
+  return { path, props: parseProps(readFileSync(path, "utf8")) };
+}
+
+/** The lines of a wskprops file. */
+export function parseProps(text: string): ReadonlyMap<string, string> {
   const props = new Map<string, string>();
-  for (const line of readFileSync(path, "utf8").split("\n")) {
+  for (const line of text.split("\n")) {
     const match = /^\s*([A-Z_]+)\s*=\s*(.*?)\s*$/.exec(line);
     if (match?.[1] !== undefined && match[2] !== undefined) props.set(match[1], match[2]);
   }
-  return { path, props };
+  return props;
 }
 
 function first(candidates: readonly (readonly [from: string, value: string | undefined])[]): {

@@ -1,5 +1,8 @@
 // The CLI's only view of its process: data goes to `out`, talk to `err`.
 
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
 export interface Output {
   write(text: string): void;
   readonly isTty: boolean;
@@ -17,6 +20,10 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Everything from standard input. */
   readStdin(): Promise<string>;
+  /** Somebody is there to answer. */
+  readonly inIsTty: boolean;
+  /** One line from standard input, without its end; "" when there is none. */
+  readLine(): Promise<string>;
 }
 
 export function systemIo(): Io {
@@ -44,6 +51,21 @@ export function systemIo(): Io {
       const chunks: Buffer[] = [];
       for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
       return Buffer.concat(chunks).toString("utf8");
+    },
+    get inIsTty() {
+      return process.stdin.isTTY;
+    },
+    async readLine() {
+      const lines = createInterface({ input: process.stdin });
+      try {
+        const { signal } = interrupt;
+        const [line] = (await Promise.race([once(lines, "line", { signal }), once(lines, "close", { signal })])) as [
+          string?,
+        ];
+        return line ?? "";
+      } finally {
+        lines.close();
+      }
     },
   };
 }

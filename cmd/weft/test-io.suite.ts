@@ -28,6 +28,8 @@ export function testIo(options: TestIoOptions = {}): TestIo {
     home: "",
     signal: interrupt.signal,
     readStdin: () => Promise.resolve(stdin),
+    inIsTty: tty,
+    readLine: () => Promise.resolve(stdin.split("\n")[0] ?? ""),
     stdout: () => stdout,
     stderr: () => stderr,
     interrupt: () => {

@@ -5,7 +5,8 @@ export interface Clock {
   /** Milliseconds from some fixed moment, with a fraction; never goes back. */
   monoMs(): number;
   /**
-   * Runs `act` once, `ms` from now. The timer does not keep the process alive.
+   * Runs `act` once, `ms` from now. The timer does not keep the process alive. 0: when all that is happening now is
+   * done, what it has to send included.
    * @returns what cancels it; may be called after it ran
    */
   after(ms: number, act: () => void): () => void;

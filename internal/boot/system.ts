@@ -11,6 +11,13 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monoMs: () => performance.now(),
   after(ms, act) {
+    if (ms <= 0) {
+      // Not unref'd: it would wait for whatever comes next, and it keeps the process only for this turn.
+      const immediate = setImmediate(act);
+      return () => {
+        clearImmediate(immediate);
+      };
+    }
     let left = ms;
     let timer: NodeJS.Timeout;
     const arm = (): void => {

@@ -12,6 +12,7 @@ import type { Clock } from "../base/clock.js";
 import { WeftError } from "../base/errors.js";
 import { bytesToHex, hexToBytes } from "../base/ids.js";
 import type { Log } from "../base/log.js";
+import { NumberMap } from "../base/number-map.js";
 import type { Random } from "../base/random.js";
 import type { DispatchCall } from "../core/dispatch/call.js";
 import {
@@ -75,7 +76,7 @@ export interface WorkPeerDeps<F extends Flight> {
 }
 
 export class WorkPeer<F extends Flight> {
-  readonly #flights = new Map<number, F>();
+  readonly #flights = new NumberMap<F>();
   /** Sent over a link that broke; their fate is asked for. By activation id, hex. */
   readonly #uncertain = new Map<string, F>();
   readonly #pending: F[] = [];
@@ -159,7 +160,7 @@ export class WorkPeer<F extends Flight> {
 
   cancel(activationId: string, reason: string): void {
     const wanted = hexToBytes(activationId);
-    for (const [call, flight] of this.#flights) {
+    for (const [call, flight] of this.#flights.entries()) {
       if (Buffer.compare(flight.call.activationId, wanted) === 0) {
         this.#link?.send({ item: { $case: "cancel", value: { call, reason } } });
       }
@@ -300,9 +301,8 @@ export class WorkPeer<F extends Flight> {
   }
 
   #take(call: number): F | undefined {
-    const flight = this.#flights.get(call);
+    const flight = this.#flights.delete(call);
     if (!flight) return undefined;
-    this.#flights.delete(call);
     this.#bytesInFlight -= flight.call.paramsJson.length;
     return flight;
   }

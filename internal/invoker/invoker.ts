@@ -138,7 +138,7 @@ export class Invoker {
       sandbox: (number) => this.#host.get(number),
       spoolFull: () => this.#spool.full,
       recordWaits: (activationId) => this.#spool.holds(activationId),
-      settled: (run, end) => this.#spool.add(recordOf(run, end, run.finishLogs(clock.wallMs()), deps.id)),
+      settled: (run) => this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id)),
       dispatcherGone: (dispatcherId, bootId) => {
         for (const sandbox of this.#host.sandboxes) sandbox.slots?.forgetHolder(bootId);
         this.#fleet.tell(() => ({ item: { $case: "dispatcherGone", value: { dispatcherId, bootId } } }));

@@ -371,6 +371,40 @@ describe("code that cannot be had", () => {
   });
 });
 
+describe("the record of a call", () => {
+  const calls = async (): Promise<{ readonly ask: () => Call; readonly recorded: () => number }> => {
+    world = new InvokerWorld();
+    await world.start();
+    const action = world.action("sleep 1\nreturn {}");
+    const sandbox = await world.sandboxFor(action);
+    const dispatcher = await world.dispatcher();
+    return {
+      ask: () => dispatcher.send({ action, sandbox }),
+      recorded: () => world.records().length,
+    };
+  };
+
+  it("waits for output past the runtime that may come after its answer", async () => {
+    const { ask, recorded } = await calls();
+    const call = ask();
+    await world.elapse(15);
+    expect([call.done?.outcome, recorded()]).toEqual([Outcome.SUCCESS, 0]);
+    await world.elapse(40);
+    expect(recorded()).toBe(1);
+  });
+
+  it("is made as soon as the next call of its sandbox begins: what is printed then is that one's", async () => {
+    const { ask, recorded } = await calls();
+    ask();
+    await world.elapse(2);
+    ask();
+    await world.elapse(20);
+    expect(recorded()).toBe(1);
+    await world.elapse(40);
+    expect(recorded()).toBe(2);
+  });
+});
+
 describe("several calls in one sandbox", () => {
   const two = async (script: string, options: ActionOptions = {}) => {
     world = new InvokerWorld();

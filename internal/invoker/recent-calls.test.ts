@@ -3,32 +3,37 @@ import { describe, expect, it } from "vitest";
 import { Done, type Outcome, type StartKind } from "../gen/weft/link/v1/work.pb.js";
 import { RecentCalls } from "./recent-calls.js";
 
+const id = (text: string): string => text.padEnd(32, "-");
 const done = (bytes = 2): Done => Done.create({ resultJson: Buffer.alloc(bytes) });
 
 describe("recent calls", () => {
   it("forget the oldest when there are too many", () => {
     const recent = new RecentCalls(3);
-    for (const id of ["a", "b", "c", "d"]) recent.add(id, done());
-    expect([recent.find("a"), recent.find("b")?.done?.resultJson.length, recent.size]).toEqual([undefined, 2, 3]);
+    for (const text of ["a", "b", "c", "d"]) recent.add(id(text), done());
+    expect([recent.find(id("a")), recent.find(id("b"))?.done?.resultJson.length, recent.size]).toEqual([
+      undefined,
+      2,
+      3,
+    ]);
   });
 
   it("give up old results before the fact that they ended", () => {
     const recent = new RecentCalls(10, 100);
-    recent.add("a", done(60));
-    recent.add("b", done(60));
-    recent.add("c", done(1_000));
-    expect(recent.find("a")).toEqual({ done: undefined });
-    expect([recent.find("b")?.done, recent.find("c")?.done]).toEqual([undefined, undefined]);
-    recent.add("d", done(60));
-    expect(recent.find("d")?.done).toBeDefined();
+    recent.add(id("a"), done(60));
+    recent.add(id("b"), done(60));
+    recent.add(id("c"), done(1_000));
+    expect(recent.find(id("a"))).toEqual({ done: undefined });
+    expect([recent.find(id("b"))?.done, recent.find(id("c"))?.done]).toEqual([undefined, undefined]);
+    recent.add(id("d"), done(60));
+    expect(recent.find(id("d"))?.done).toBeDefined();
   });
 
   it("keep the later of two ends of the same activation", () => {
     const recent = new RecentCalls(2);
-    recent.add("a", done(1));
-    recent.add("a", done(2));
-    recent.add("b", done(3));
-    expect(recent.find("a")?.done?.resultJson.length).toBe(2);
+    recent.add(id("a"), done(1));
+    recent.add(id("a"), done(2));
+    recent.add(id("b"), done(3));
+    expect(recent.find(id("a"))?.done?.resultJson.length).toBe(2);
   });
 
   it("tell of each what was told at its end, however many there were", () => {
@@ -48,21 +53,21 @@ describe("recent calls", () => {
       startKind: (1 + (n % 4)) as StartKind,
     }));
     for (const [n, done] of all.entries()) {
-      recent.add(`id-${n}`, done);
+      recent.add(id(`id-${n}`), done);
       if (n % 250 !== 0) continue;
       // From here back: results until their bytes are too many, then facts, then nothing.
       let bytes = 0;
       for (let back = 0; back <= n; back += 1) {
         const before = all[n - back] as Done;
         bytes += before.resultJson.length;
-        const found = recent.find(`id-${n - back}`);
+        const found = recent.find(id(`id-${n - back}`));
         expect(found).toEqual(back >= capacity ? undefined : { done: bytes > 300_000 ? undefined : before });
       }
     }
     expect(recent.size).toBe(capacity);
     recent.forgetResults();
-    expect(recent.find("id-2499")).toEqual({ done: undefined });
-    recent.add("again", all[7] as Done);
-    expect(recent.find("again")).toEqual({ done: all[7] });
+    expect(recent.find(id("id-2499"))).toEqual({ done: undefined });
+    recent.add(id("again"), all[7] as Done);
+    expect(recent.find(id("again"))).toEqual({ done: all[7] });
   });
 });

@@ -67,7 +67,7 @@ describe("the record spool", () => {
     const spool = open();
     for (const path of ["a", "b", "c"]) spool.add(record(path));
     expect(spool.size).toBe(3);
-    await clock.elapse(10);
+    await clock.elapse(20);
     expect(batches.map((b) => [b.sequence, b.invokerId, b.records.length])).toEqual([[1, "i1", 3]]);
     expect([spool.size, spool.bytes, metrics.records.value]).toEqual([0, 0, 3]);
     expect(clock.pending).toBe(0);
@@ -91,14 +91,14 @@ describe("the record spool", () => {
   it("sends at once when much has gathered, without waiting for more", async () => {
     const spool = open();
     await clock.elapse(0);
-    for (let i = 0; i < 3; i++) spool.add(record("a", { resultJson: Buffer.alloc(100_000) }));
+    for (let i = 0; i < 3; i++) spool.add(record("a", { resultJson: Buffer.alloc(400_000) }));
     await clock.elapse(1);
-    expect(batches.map((b) => b.records.length)).toEqual([3]);
+    expect(batches.map((b) => b.records.length)).toEqual([2, 1]);
     spool.add(record("b"));
     await clock.elapse(1);
-    expect(batches).toHaveLength(1);
-    await clock.elapse(10);
-    expect(batches.map((b) => b.records.length)).toEqual([3, 1]);
+    expect(batches).toHaveLength(2);
+    await clock.elapse(20);
+    expect(batches.map((b) => b.records.length)).toEqual([2, 1, 1]);
     expect(clock.pending).toBe(0);
   });
 
@@ -106,13 +106,17 @@ describe("the record spool", () => {
     acking = false;
     const spool = open();
     spool.add(record("a"));
-    await clock.elapse(10);
+    await clock.elapse(20);
     network.breakLinks("controller");
     spool.add(record("b"));
     acking = true;
     await clock.elapse(500);
     expect(paths()).toEqual(["a", "a", "b"]);
-    expect(batches.map((b) => b.sequence)).toEqual([1, 1]);
+    expect(batches.map((b) => [b.sequence, b.invokerId, b.records.length])).toEqual([
+      [1, "i1", 1],
+      [1, "i1", 1],
+      [2, "", 1],
+    ]);
     expect(spool.size).toBe(0);
   });
 
@@ -128,12 +132,20 @@ describe("the record spool", () => {
     expect(paths()).toEqual(["a"]);
   });
 
-  it("drops logs first, oldest first, and says so in their place", () => {
+  it("drops logs first, oldest first, and says so in their place", async () => {
     stop();
     const spool = open({ maxBytes: 10_000 });
     for (const path of ["a", "b", "c"]) spool.add(record(path, { logs: ["x".repeat(4_000)] }));
     expect([metrics.droppedLogs.value, metrics.droppedRecords.value, spool.size]).toEqual([1, 0, 3]);
     expect(spool.bytes).toBeLessThanOrEqual(10_000);
+    serve();
+    await clock.elapse(5_000);
+    expect(batches.flatMap((b) => b.records.map((r) => [r.path, r.logs.join().slice(0, 18)]))).toEqual([
+      ["a", "There was an issue"],
+      ["b", "x".repeat(18)],
+      ["c", "x".repeat(18)],
+    ]);
+    expect([spool.size, spool.bytes]).toEqual([0, 0]);
   });
 
   it("then drops records of successful sync calls, then of failed ones, never of async ones", async () => {
@@ -175,7 +187,7 @@ describe("the record spool", () => {
     const spool = open();
     spool.add(record("a"));
     const complete = spool.flush(1_000);
-    await clock.elapse(10);
+    await clock.elapse(20);
     expect(await complete).toBe(true);
     acking = false;
     spool.add(record("b"));

@@ -5,35 +5,35 @@
 //   R2. What waits is bounded, in records and in bytes. Above the bound logs go first, oldest first, then the records of
 //       successful sync calls, then those of failed ones; each is counted. When only async records are left, the spool
 //       is `full` and no async call is taken any more.
+//
+// What waits is kept as the bytes that will be sent: see record-block.ts.
 
 import { Backoff } from "../base/backoff.js";
 import type { Clock } from "../base/clock.js";
 import { bytesToHex } from "../base/ids.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
-import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
-import { Outcome } from "../gen/weft/link/v1/work.pb.js";
+import type { ActivationRecord, RecordAck, RecordBatch } from "../gen/weft/link/v1/control.pb.js";
 import { recordLink } from "../rpc/link-methods.js";
 import type { Link } from "../rpc/link.js";
 import type { Network } from "../rpc/network.js";
-import type { RecordAck, RecordBatch } from "../gen/weft/link/v1/control.pb.js";
+import { EncodedRecordBatch } from "../rpc/record-batch.js";
 import type { InvokerMetrics } from "./metrics.js";
+import { RecordBlock, weightOf } from "./record-block.js";
 
 /** Records in one batch: the most that a store takes at once. */
 const BATCH_RECORDS_MAX = 500;
 /** Bytes in one batch, unless a single record is larger. */
 const BATCH_BYTES_MAX = 1024 * 1024;
-/** Records that take so much are sent without waiting for company: more does not make them cheaper. */
-const GATHERED_BYTES_MAX = 256 * 1024;
+/** Records that take so much are sent without waiting for company: it is what the largest batch may take. */
+const GATHERED_BYTES_MAX = BATCH_BYTES_MAX;
 /** Batches that may wait for their acknowledgement: enough to keep a store busy over one round trip. */
 const BATCHES_UNACKED_MAX = 4;
 /**
  * A record waits so long for company; nobody waits for it. What a batch costs the controller and the database beside its
  * records is about as much as forty of them.
  */
-const GATHER_MS = 10;
-/** What a record without result and logs takes, roughly. */
-const RECORD_BYTES = 512;
+const GATHER_MS = 20;
 
 export interface RecordSpoolDeps {
   readonly invokerId: string;
@@ -48,30 +48,32 @@ export interface RecordSpoolDeps {
   readonly maxBytes: number;
 }
 
-interface Entry {
-  /** undefined once it was dropped. */
-  record: ActivationRecord | undefined;
-  bytes: number;
-  readonly sinceMonoMs: number;
-}
-
 interface Batch {
   readonly sequence: number;
-  readonly entries: readonly Entry[];
+  readonly block: RecordBlock;
+}
+
+/** The next record that a step of R2 looks at. */
+interface Cursor {
+  block: RecordBlock | undefined;
+  place: number;
 }
 
 export class RecordSpool {
-  /** Not sent on the present link, oldest first. `#head` is the first that is still here. */
-  #waiting: Entry[] = [];
-  #head = 0;
+  /** Not sent on the present link, oldest first. */
+  #waiting: RecordBlock[] = [];
+  /** The last of those that wait, while records are added to it. */
+  #open: RecordBlock | undefined;
   /** Added since the last batch was sent. */
   #gatheredBytes = 0;
   /** Sent on the present link and not acknowledged, in order. */
   #unacked: Batch[] = [];
+  /** Done with, to be used again. */
+  readonly #spare: RecordBlock[] = [];
   #records = 0;
   #bytes = 0;
   /** Where the search for something to drop goes on, per step of R2. */
-  readonly #dropFrom = { logs: 0, successes: 0, failures: 0 };
+  #dropFrom: Readonly<Record<DropStep, Cursor>> = dropFromStart();
   /** Of async calls whose record is here: R1. */
   readonly #async = new Set<string>();
   readonly #backoff: Backoff;
@@ -79,6 +81,8 @@ export class RecordSpool {
   #sequence = 0;
   #tries = 0;
   #gathering = false;
+  /** More was to be sent than may be unacknowledged. */
+  #behind = false;
   #cancelGather = (): void => {};
   #cancelRetry = (): void => {};
   #retrying = false;
@@ -118,7 +122,7 @@ export class RecordSpool {
 
   /** How long the oldest record has waited. */
   ageMs(nowMonoMs: number): number {
-    const oldest = this.#unacked[0]?.entries[0] ?? this.#waiting[this.#head];
+    const oldest = this.#unacked[0]?.block ?? this.#waiting[0];
     return oldest ? nowMonoMs - oldest.sinceMonoMs : 0;
   }
 
@@ -129,15 +133,15 @@ export class RecordSpool {
 
   /** Takes a record; it is sent when somebody takes it. */
   add(record: ActivationRecord): void {
+    const weight = weightOf(record);
+    const block = this.#blockFor(weight);
+    block.add(record, weight);
     if (record.async) this.#async.add(bytesToHex(record.activationId));
-    const entry: Entry = { record, bytes: bytesOf(record), sinceMonoMs: this.deps.clock.monoMs() };
-    this.#waiting.push(entry);
     this.#records += 1;
-    this.#bytes += entry.bytes;
-    this.#gatheredBytes += entry.bytes;
+    this.#bytes += weight;
+    this.#gatheredBytes += weight;
     if (this.full) this.#shrink();
-    const enough = this.#waiting.length - this.#head >= BATCH_RECORDS_MAX || this.#gatheredBytes >= GATHERED_BYTES_MAX;
-    if (enough) this.#pump();
+    if (this.#gatheredBytes >= GATHERED_BYTES_MAX) this.#pump();
     else this.#gather();
   }
 
@@ -193,11 +197,9 @@ export class RecordSpool {
     if (this.#link !== link || this.#closed) return;
     this.#link = undefined;
     // What was not acknowledged goes to the front again.
-    const again = this.#unacked.flatMap((batch) => batch.entries);
+    this.#waiting.unshift(...this.#unacked.map(({ block }) => block));
     this.#unacked = [];
-    this.#waiting = [...again, ...this.#waiting.slice(this.#head)];
-    this.#head = 0;
-    this.#dropFrom.logs = this.#dropFrom.successes = this.#dropFrom.failures = 0;
+    this.#dropFrom = dropFromStart();
     if (this.full) this.#shrink();
     this.#tries += 1;
     this.#retrying = true;
@@ -213,62 +215,51 @@ export class RecordSpool {
     this.#cancelGather = this.deps.clock.after(GATHER_MS, () => this.#pump());
   }
 
+  /** Where a record of this weight goes. */
+  #blockFor(weight: number): RecordBlock {
+    const open = this.#open;
+    if (open && open.places < BATCH_RECORDS_MAX && open.bytes + weight <= BATCH_BYTES_MAX) return open;
+    const block = this.#spare.pop() ?? new RecordBlock();
+    block.begin(this.deps.clock.monoMs());
+    this.#waiting.push(block);
+    return (this.#open = block);
+  }
+
   #pump(): void {
     this.#cancelGather();
     this.#gathering = false;
     this.#gatheredBytes = 0;
-    while (this.#link && this.#unacked.length < BATCHES_UNACKED_MAX) {
-      const entries: Entry[] = [];
-      const records: ActivationRecord[] = [];
-      let bytes = 0;
-      while (this.#head < this.#waiting.length && records.length < BATCH_RECORDS_MAX) {
-        const entry = this.#waiting[this.#head];
-        if (entry?.record) {
-          if (records.length > 0 && bytes + entry.bytes > BATCH_BYTES_MAX) break;
-          entries.push(entry);
-          records.push(entry.record);
-          bytes += entry.bytes;
-        }
-        this.#head += 1;
-      }
-      this.#compact();
-      if (records.length === 0) return;
+    this.#behind = this.#unacked.length >= BATCHES_UNACKED_MAX;
+    while (this.#link && !this.#behind) {
+      const block = this.#waiting.shift();
+      if (!block) return;
+      if (block === this.#open) this.#open = undefined;
+      if (block.live === 0) continue;
       this.#sequence += 1;
-      this.#unacked.push({ sequence: this.#sequence, entries });
-      this.deps.metrics.recordBatch.observe(records.length);
-      this.#link.send({
-        sequence: this.#sequence,
-        records,
-        invokerId: this.#sequence === 1 ? this.deps.invokerId : "",
-      });
+      this.#unacked.push({ sequence: this.#sequence, block });
+      this.deps.metrics.recordBatch.observe(block.live);
+      const invokerId = this.#sequence === 1 ? this.deps.invokerId : "";
+      this.#link.send(new EncodedRecordBatch(this.#sequence, invokerId, block.encoded()));
+      this.#behind = this.#unacked.length >= BATCHES_UNACKED_MAX;
     }
-  }
-
-  /** What was taken from the front is let go now and then, and not each time. */
-  #compact(): void {
-    if (this.#head < 1_024 && this.#head < this.#waiting.length) return;
-    this.#waiting = this.#waiting.slice(this.#head);
-    this.#dropFrom.logs = Math.max(0, this.#dropFrom.logs - this.#head);
-    this.#dropFrom.successes = Math.max(0, this.#dropFrom.successes - this.#head);
-    this.#dropFrom.failures = Math.max(0, this.#dropFrom.failures - this.#head);
-    this.#head = 0;
   }
 
   #acked(sequence: number): void {
     let count = 0;
     while (this.#unacked[0] && this.#unacked[0].sequence <= sequence) {
-      const batch = this.#unacked.shift();
-      for (const entry of batch?.entries ?? []) {
-        count += 1;
-        this.#bytes -= entry.bytes;
-        if (entry.record?.async) this.#async.delete(bytesToHex(entry.record.activationId));
-      }
+      const block = this.#unacked.shift()?.block;
+      if (!block) break;
+      count += block.live;
+      this.#bytes -= block.bytes;
+      for (const id of block.asyncIds) this.#async.delete(id);
+      if (this.#spare.length < BATCHES_UNACKED_MAX) this.#spare.push(block);
     }
     if (count === 0) return;
     this.#records -= count;
     this.deps.metrics.records.inc(count);
     this.#backoff.reset();
-    this.#pump();
+    // What is gathering goes on gathering.
+    if (this.#behind) this.#pump();
     if (this.#records === 0) {
       for (const { resolve, cancel } of this.#flushing.splice(0)) {
         cancel();
@@ -281,53 +272,48 @@ export class RecordSpool {
   #shrink(): void {
     const { metrics } = this.deps;
     const before = metrics.droppedRecords.value;
-    this.#drop("logs", (entry, record) => {
-      if (record.logs.length === 0) return;
-      entry.record = { ...record, logs: [LOGS_DROPPED] };
-      this.#resize(entry, bytesOf(entry.record));
+    this.#drop("logs", (block, place) => {
+      if (!block.hasLogs(place)) return;
+      block.dropLogs(place);
       metrics.droppedLogs.inc();
     });
-    const dropIf = (matches: (record: ActivationRecord) => boolean) => (entry: Entry, record: ActivationRecord) => {
-      if (record.async || !matches(record)) return; // R1
-      entry.record = undefined;
-      this.#resize(entry, 0);
-      this.#records -= 1;
-      metrics.droppedRecords.inc();
-    };
-    this.#drop(
-      "successes",
-      dropIf((record) => record.outcome === Outcome.SUCCESS),
-    );
-    this.#drop(
-      "failures",
-      dropIf(() => true),
-    );
+    for (const which of ["successes", "failures"] as const) {
+      this.#drop(which, (block, place) => {
+        if (!block.mayDrop(place, which)) return; // R1
+        block.drop(place);
+        this.#records -= 1;
+        metrics.droppedRecords.inc();
+      });
+    }
     if (before === 0 && metrics.droppedRecords.value > 0) {
       this.deps.log.error("records are lost: no controller takes them", { waiting: this.#records, bytes: this.#bytes });
     }
   }
 
-  #drop(step: "logs" | "successes" | "failures", act: (entry: Entry, record: ActivationRecord) => void): void {
-    let at = Math.max(this.#head, this.#dropFrom[step]);
+  #drop(step: DropStep, act: (block: RecordBlock, place: number) => void): void {
     // Records are not dropped for the sake of logs alone, nor logs when only the count is above its bound.
     const needed = (): boolean => (step === "logs" ? this.#bytes > this.deps.maxBytes : this.full);
-    for (; needed() && at < this.#waiting.length; at += 1) {
-      const entry = this.#waiting[at];
-      if (entry?.record) act(entry, entry.record);
+    const cursor = this.#dropFrom[step];
+    let nth = cursor.block ? this.#waiting.indexOf(cursor.block) : 0;
+    if (nth === -1) nth = cursor.place = 0; // it was sent
+    for (let block = this.#waiting[nth]; block && needed(); block = this.#waiting[(nth += 1)]) {
+      if (block !== cursor.block) {
+        cursor.block = block;
+        cursor.place = 0;
+      }
+      for (; cursor.place < block.places && needed(); cursor.place += 1) {
+        const bytes = block.bytes;
+        act(block, cursor.place);
+        this.#bytes += block.bytes - bytes;
+      }
+      if (cursor.place < block.places) return;
     }
-    this.#dropFrom[step] = at;
-  }
-
-  #resize(entry: Entry, bytes: number): void {
-    this.#bytes += bytes - entry.bytes;
-    entry.bytes = bytes;
   }
 }
 
-const LOGS_DROPPED = "There was an issue while collecting your logs. Data might be missing.";
+type DropStep = "logs" | "successes" | "failures";
 
-function bytesOf(record: ActivationRecord): number {
-  let bytes = RECORD_BYTES + record.resultJson.length;
-  for (const line of record.logs) bytes += line.length + 8;
-  return bytes;
+function dropFromStart(): Record<DropStep, Cursor> {
+  const start = (): Cursor => ({ block: undefined, place: 0 });
+  return { logs: start(), successes: start(), failures: start() };
 }

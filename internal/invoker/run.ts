@@ -38,6 +38,8 @@ export interface RunRequest {
 export interface RunOwner {
   /** Once, however it ended. */
   ended(run: Run, end: RunEnd): void;
+  /** It ended, and its sandbox has nothing more to print for it. May be told more than once, or before `ended`. */
+  silent(run: Run): void;
   /** Once, instead of `ended`: its code did not begin. */
   notStarted(run: Run, reason: "staleLease" | "expired"): void;
 }
@@ -49,6 +51,8 @@ export class Run {
   phase: RunPhase = "waiting";
   /** Its number in its sandbox. */
   number = 0;
+  /** Its number among all of its dispatcher's life. */
+  lifeNumber = 0;
   startKind: StartKind = "warm";
   /** When its part began, init included; monotonic. NaN before. */
   startMonoMs = NaN;

@@ -12,6 +12,7 @@
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import { NumberMap } from "../base/number-map.js";
 import type { Span, SpanOptions, Tracer } from "../base/trace.js";
 import { RESULT_BYTES_MAX } from "../core/action/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
@@ -92,7 +93,7 @@ export class Sandbox implements Pooled {
   #code: Code = NO_CODE;
   #ending: EndName | undefined;
   #dying = false;
-  readonly #runs = new Map<number, Run>();
+  readonly #runs = new NumberMap<Run>();
   readonly #waiting: Run[] = [];
   #number = 0;
   #calls = 0;
@@ -280,6 +281,11 @@ export class Sandbox implements Pooled {
       case "over":
         return;
     }
+  }
+
+  /** True while output past the runtime would be taken for this run's. */
+  mayPrint(run: Run): boolean {
+    return this.#rawOwner === run;
   }
 
   /** The last of its raw output is there. */
@@ -552,7 +558,7 @@ export class Sandbox implements Pooled {
   /** Every call here ends so; those whose code did not begin are sent back. */
   #failRuns(failure: Failure | ((run: Run) => Failure)): void {
     const loading = this.#code.kind === "loading";
-    for (const run of [...this.#runs.values()]) {
+    for (const run of this.#runs.values()) {
       // B2: calls that wait for the code share its fate.
       if (run.phase === "waiting" && !loading) this.#sendBack(run, "staleLease");
       else this.#fail(run, typeof failure === "function" ? failure(run) : failure);
@@ -572,7 +578,7 @@ export class Sandbox implements Pooled {
   readonly #look = (): void => {
     this.#timerDueMonoMs = Infinity;
     const now = this.deps.clock.monoMs();
-    for (const run of [...this.#runs.values()]) if (run.dueMonoMs <= now) this.#overdue(run);
+    for (const run of this.#runs.values()) if (run.dueMonoMs <= now) this.#overdue(run);
     if (this.#state === "gone") return;
     let next = Infinity;
     for (const run of this.#runs.values()) next = Math.min(next, run.dueMonoMs);
@@ -673,7 +679,7 @@ export class Sandbox implements Pooled {
     if (!ok) {
       const failure = initFailed(error);
       this.#endInit(metrics.initFailed, payer);
-      for (const run of [...this.#runs.values()]) {
+      for (const run of this.#runs.values()) {
         run.spec ??= revision.spec;
         const json = "json" in failure ? failure.json : errorJson(failure.error);
         this.#finish(run, failure.outcome, json, run === payer ? error.length : 0, false, false);
@@ -704,8 +710,7 @@ export class Sandbox implements Pooled {
   }
 
   #onlyRun(): Run | undefined {
-    for (const run of this.#runs.values()) return run;
-    return undefined;
+    return this.#runs.values()[0];
   }
 
   // ---- output past the runtime ----
@@ -726,6 +731,7 @@ export class Sandbox implements Pooled {
       this.#raw.stderr.flush((text) => before.logs.add("stderr", nanos, text));
     }
     this.#rawOwner = next;
+    if (before && before !== next) before.owner.silent(before);
   }
 
   // ---- its end ----

@@ -125,9 +125,10 @@ export function doneOf(run: Run, end: RunEnd): Done {
   };
 }
 
-/** @param end how the run ended */
-export function recordOf(run: Run, end: RunEnd, logs: readonly string[], invokerId: string): ActivationRecord {
-  const { ask, request, spec } = run;
+/** Of a run that has ended. */
+export function recordOf(run: Run, logs: readonly string[], invokerId: string): ActivationRecord {
+  const { ask, request, spec, end } = run;
+  if (!end) throw new TypeError("a run is recorded before it ended");
   const { caller } = request;
   return {
     activationId: hexToBytes(request.activationId),

@@ -6,13 +6,14 @@
 //   K2. Every call that arrives on a link that lasts is answered exactly once on it: Done or Nack.
 //   K3. A link that ends stops no call: each ends in its own time, and its record is written.
 //   K4. Nobody has more unfinished on a link than was credited.
-//   K5. The caller is answered first; the record is made a moment later, when the last output has arrived.
+//   K5. The caller is answered first; its record is made when the answer is on its way and the last output has arrived.
 //   K6. What became of a call is told to whoever asks, not only to the life that sent it: a controller that takes over
 //       from a dead one asks about the dead one's durable calls. "Unknown" proves to it that the call did not start, and
 //       from then on nobody else may start it: an Invoke of it that a paused controller sent long ago is sent back. A
 //       call whose record is not durable yet is never unknown.
 
 import type { Gauge } from "../base/metrics.js";
+import { NumberMap } from "../base/number-map.js";
 import type { DispatcherHello, WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
 import type { Link } from "../rpc/link.js";
 import type { NackName } from "./metrics.js";
@@ -32,7 +33,7 @@ const SETTLE_MS = 20;
 
 export interface WorkDeskDeps extends WorkSessionDeps {
   /** Its last output is there: time to write its record. */
-  readonly settled: (run: Run, end: RunEnd) => void;
+  readonly settled: (run: Run) => void;
   /** The last link of a dispatcher's life ended: its slots are nobody's. */
   readonly dispatcherGone: (dispatcherId: string, bootId: string) => void;
 }
@@ -45,9 +46,12 @@ export class WorkDesk implements RunOwner {
   /** K6: who was told that a call never started; the oldest first. */
   readonly #givenUp = new Map<string, Life>();
   readonly #sessions = new Set<WorkSession>();
-  /** Ended and answered; their records are due, oldest first. */
-  readonly #settling: Settling[] = [];
-  #cancelSettling: (() => void) | undefined;
+  /** Ended and answered; more may be printed by them until then, monotonic. Oldest first. */
+  readonly #printing = new Map<Run, number>();
+  #cancelPrinting: (() => void) | undefined;
+  /** Ended, answered and silent. Their records are made in one go when what they have to tell has been sent. */
+  #silent: Run[] = [];
+  #cancelSilent: (() => void) | undefined;
   #finishWithinMs: number | undefined;
   readonly #calls: Gauge;
 
@@ -97,9 +101,12 @@ export class WorkDesk implements RunOwner {
 
   /** Hands on every record that is due, without waiting for more output. */
   settleNow(): void {
-    this.#cancelSettling?.();
-    this.#cancelSettling = undefined;
-    for (const settling of this.#settling.splice(0)) this.#settle(settling);
+    this.#cancelPrinting?.();
+    this.#cancelPrinting = undefined;
+    for (const run of this.#printing.keys()) this.#silent.push(run);
+    this.#printing.clear();
+    this.#cancelSilent?.();
+    this.#settleSilent();
   }
 
   describe(): unknown {
@@ -135,7 +142,8 @@ export class WorkDesk implements RunOwner {
       life = {
         dispatcherId,
         bootId,
-        running: new Map(),
+        running: new NumberMap(),
+        begun: 0,
         recent: new RecentCalls(),
         highestLink: -1,
         session: undefined,
@@ -205,8 +213,16 @@ export class WorkDesk implements RunOwner {
     session.life?.recent.add(run.request.activationId, done);
     this.#calls.dec();
     // K5
-    this.#settling.push({ run, end, dueMonoMs: this.deps.clock.monoMs() + SETTLE_MS });
-    this.#cancelSettling ??= this.deps.clock.after(SETTLE_MS, this.#settleDue);
+    if (!run.sandbox.mayPrint(run)) {
+      this.#settleSoon(run);
+      return;
+    }
+    this.#printing.set(run, this.deps.clock.monoMs() + SETTLE_MS);
+    this.#cancelPrinting ??= this.deps.clock.after(SETTLE_MS, this.#printingEnds);
+  }
+
+  silent(run: Run): void {
+    if (this.#printing.delete(run)) this.#settleSoon(run);
   }
 
   notStarted(run: Run, reason: NackName): void {
@@ -214,31 +230,37 @@ export class WorkDesk implements RunOwner {
     run.session.sentBack(run, reason);
   }
 
-  readonly #settleDue = (): void => {
-    this.#cancelSettling = undefined;
+  readonly #printingEnds = (): void => {
+    this.#cancelPrinting = undefined;
     const now = this.deps.clock.monoMs();
-    // A timer may be a fraction early.
-    let due = 0;
-    while (due < this.#settling.length && (this.#settling[due]?.dueMonoMs ?? Infinity) <= now + 1) due += 1;
-    for (const settling of this.#settling.splice(0, due)) this.#settle(settling);
-    const next = this.#settling[0];
-    if (next) this.#cancelSettling ??= this.deps.clock.after(next.dueMonoMs - now, this.#settleDue);
+    for (const [run, dueMonoMs] of this.#printing) {
+      // A timer may be a fraction early.
+      if (dueMonoMs > now + 1) {
+        this.#cancelPrinting = this.deps.clock.after(dueMonoMs - now, this.#printingEnds);
+        return;
+      }
+      this.silent(run);
+    }
   };
 
-  #settle({ run, end }: Settling): void {
-    run.sandbox.settled(run);
-    this.deps.settled(run, end);
+  #settleSoon(run: Run): void {
+    this.#silent.push(run);
+    this.#cancelSilent ??= this.deps.clock.after(0, this.#settleSilent);
   }
+
+  readonly #settleSilent = (): void => {
+    this.#cancelSilent = undefined;
+    const runs = this.#silent;
+    this.#silent = [];
+    for (const run of runs) {
+      run.sandbox.settled(run);
+      this.deps.settled(run);
+    }
+  };
 }
 
 function fateIn(life: Life, activationId: string): CallFate | undefined {
-  if (life.running.has(activationId)) return { kind: "running" };
+  if (life.running.values().some((run) => run.request.activationId === activationId)) return { kind: "running" };
   const ended = life.recent.find(activationId);
   return ended && { kind: "ended", done: ended.done };
-}
-
-interface Settling {
-  readonly run: Run;
-  readonly end: RunEnd;
-  readonly dueMonoMs: number;
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../base/clock.js";
 import { bytesToHex } from "../base/ids.js";
 import type { Log } from "../base/log.js";
 import type { Counter } from "../base/metrics.js";
+import { NumberMap } from "../base/number-map.js";
 import type { Caller as CoreCaller } from "../core/dispatch/call.js";
 import { leaseTokenProves } from "../core/lease/token.js";
 import type { SlotDecision } from "../core/sandbox/slots.js";
@@ -49,7 +50,10 @@ export interface WorkSessionDeps {
 export interface Life {
   readonly dispatcherId: string;
   readonly bootId: string;
-  readonly running: Map<string, Run>;
+  /** By `Run.lifeNumber`. */
+  readonly running: NumberMap<Run>;
+  /** Calls that ever ran, modulo 2^32. */
+  begun: number;
   readonly recent: RecentCalls;
   highestLink: number;
   session: WorkSession | undefined;
@@ -79,7 +83,7 @@ export interface SessionDesk {
 
 export class WorkSession {
   #life: Life | undefined;
-  readonly #runs = new Map<number, Run>();
+  readonly #runs = new NumberMap<Run>();
   #bytes = 0;
   readonly #nacks = new Map<NackName, Counter>();
 
@@ -136,9 +140,7 @@ export class WorkSession {
   #over(run: Run): void {
     if (this.#runs.get(run.call) === run) this.#runs.delete(run.call);
     this.#bytes -= run.paramsBytes;
-    const running = this.#life?.running;
-    const id = run.request.activationId;
-    if (running?.get(id) === run) running.delete(id);
+    this.#life?.running.delete(run.lifeNumber);
   }
 
   #receive({ item }: WorkRequestItem): void {
@@ -264,7 +266,9 @@ export class WorkSession {
     );
     this.#runs.set(invoke.call, run);
     this.#bytes += run.paramsBytes;
-    life.running.set(run.request.activationId, run);
+    life.begun = (life.begun + 1) >>> 0;
+    run.lifeNumber = life.begun;
+    life.running.set(run.lifeNumber, run);
     this.desk.begun();
     sandbox.begin(run);
   }

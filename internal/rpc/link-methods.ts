@@ -3,9 +3,10 @@
 import { FleetRequestItem, FleetResponseItem } from "../gen/weft/link/v1/fleet.pb.js";
 import { LeaseRequestItem, LeaseResponseItem } from "../gen/weft/link/v1/lease.pb.js";
 import { WorkRequestItem, WorkResponseItem } from "../gen/weft/link/v1/work.pb.js";
-import { RecordAck, RecordBatch } from "../gen/weft/link/v1/control.pb.js";
+import { RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
 import { StreamInvoke, StreamResult } from "../gen/weft/invoke/v1/invoke.pb.js";
 import type { LinkMethod } from "./link.js";
+import { recordBatchCodec } from "./record-batch.js";
 
 /** Dispatcher to invoker. */
 export const workLink: LinkMethod<WorkRequestItem, WorkResponseItem> = {
@@ -34,7 +35,7 @@ export const fleetLink: LinkMethod<FleetRequestItem, FleetResponseItem> = {
 /** Invoker to controller. Its messages are batches already. */
 export const recordLink: LinkMethod<RecordBatch, RecordAck> = {
   path: "/weft.link.v1.RecordService/Link",
-  up: RecordBatch,
+  up: recordBatchCodec,
   down: RecordAck,
   framed: false,
 };

@@ -3,7 +3,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { LoadOrder, LoadReport } from "./protocol.js";
+import type { EchoAnswer, LoadOrder, LoadReport } from "./protocol.js";
 
 /** A clean environment: NODE_EXTRA_CA_CERTS and the like change what is measured. */
 const ENV = { PATH: process.env["PATH"] ?? "" };
@@ -33,6 +33,13 @@ export class EchoServer {
     const child = start("./echo-server.js");
     const { port } = await message<{ readonly port: number }>(child);
     return new EchoServer(child, `127.0.0.1:${port}`);
+  }
+
+  /** What its Invoke answers from now on. */
+  async answer(invokeResponse: Uint8Array): Promise<void> {
+    const told = message(this.child);
+    this.child.send({ invokeResponseBase64: Buffer.from(invokeResponse).toString("base64") } satisfies EchoAnswer);
+    await told;
   }
 
   stop(): void {

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { parseManifest } from "../../internal/core/sandbox/manifest.js";
 import { PublicClient } from "../harness/client.js";
 import { requireService } from "../harness/services.js";
-import type { BenchContext, RowResult } from "./rows.js";
+import type { BenchContext, RowResult } from "./capacity.js";
 import { ratioOf, type Pair } from "./statistics.js";
 
 const KIND = "nodejs:20";

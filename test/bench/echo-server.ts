@@ -1,4 +1,5 @@
-// The bare reference: grpc-js and nothing else. Prints its port and echoes until it is killed.
+// The bare reference: grpc-js and nothing else. Tells its port and echoes until it is killed. Behind an Envoy it stands in
+// a gateway's place: it is healthy, and answers Invoke with what it was told to.
 
 import {
   Server,
@@ -7,7 +8,7 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from "@grpc/grpc-js";
-import { ECHO_BIDI, ECHO_UNARY } from "./protocol.js";
+import { ECHO_BIDI, ECHO_UNARY, INVOKE, type EchoAnswer } from "./protocol.js";
 
 const identity = (message: Buffer): Buffer => message;
 const server = new Server();
@@ -18,6 +19,24 @@ server.register(
   identity,
   "unary",
 );
+let invokeResponse = Buffer.alloc(0);
+process.on("message", ({ invokeResponseBase64 }: EchoAnswer) => {
+  invokeResponse = Buffer.from(invokeResponseBase64, "base64");
+  process.send?.({ told: true });
+});
+const SERVING = Buffer.from([0x08, 0x01]);
+for (const [path, answer] of [
+  [INVOKE, () => invokeResponse],
+  ["/grpc.health.v1.Health/Check", () => SERVING],
+] as const) {
+  server.register(
+    path,
+    (_call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => callback(null, answer()),
+    identity,
+    identity,
+    "unary",
+  );
+}
 server.register(
   ECHO_BIDI,
   (call: ServerDuplexStream<Buffer, Buffer>) => {

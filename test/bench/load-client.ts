@@ -2,6 +2,7 @@
 
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { build, type Histogram } from "hdr-histogram-js";
+import { Agent, request } from "node:http";
 import { GrpcNetwork } from "../../internal/rpc/channel.js";
 import { invokeStreamLink } from "../../internal/rpc/link-methods.js";
 import { Outcome } from "../../internal/gen/weft/activation/v1/activation.pb.js";
@@ -117,6 +118,29 @@ function open(order: LoadOrder): { readonly send: Send; readonly close: () => vo
           client.makeUnaryRequest(path, identity, identity, message, metadata, (error) => done(error?.message));
         },
         close: () => {},
+      };
+    }
+    case "post": {
+      const { path, body } = order.how;
+      const agent = new Agent({ keepAlive: true });
+      const [host = "", port = ""] = order.address.split(":");
+      const headers = {
+        ...order.headers,
+        "content-type": "application/json",
+        "content-length": String(Buffer.byteLength(body)),
+      };
+      return {
+        send: (done) => {
+          const posted = request({ host, port, path, method: "POST", agent, headers }, (response) => {
+            response.resume();
+            response.on("end", () => done(response.statusCode === 200 ? undefined : `status ${response.statusCode}`));
+          });
+          posted.on("error", (error) => done(error.message));
+          posted.end(body);
+        },
+        close: () => {
+          agent.destroy();
+        },
       };
     }
     case "bidi": {

@@ -10,7 +10,8 @@ import { parseArgs } from "node:util";
 import { Fabric } from "../harness/fabric.js";
 import { emptyDatabase } from "../harness/postgres.js";
 import { EchoServer, LoadClient } from "./children.js";
-import { ECHO_ACTION, ECHO_CODE, ROWS, type Row, type RowResult } from "./rows.js";
+import { ECHO_ACTION, ECHO_CODE, type RowResult } from "./capacity.js";
+import { ROWS, type Row } from "./rows.js";
 
 const { values } = parseArgs({
   options: {

@@ -19,6 +19,8 @@ export interface LoadOrder {
         readonly action: string;
         readonly paramsJson: string;
       }
+    /** One POST of JSON per call, over kept connections. */
+    | { readonly kind: "post"; readonly path: string; readonly body: string }
     /** Messages of a bare bidi echo. */
     | { readonly kind: "bidi"; readonly path: string; readonly messageBase64: string };
   readonly address: string;
@@ -40,5 +42,11 @@ export interface LoadReport {
   readonly clientCpuUs: number;
 }
 
+/** Said to the echo server: what its `Invoke` answers from now on. */
+export interface EchoAnswer {
+  readonly invokeResponseBase64: string;
+}
+
+export const INVOKE = "/weft.invoke.v1.InvokeService/Invoke";
 export const ECHO_UNARY = "/bench.Echo/Unary";
 export const ECHO_BIDI = "/bench.Echo/Bidi";

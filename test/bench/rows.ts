@@ -1,25 +1,11 @@
 // The rows, by the ids of the performance goals. Each drives a bare reference and Weft alternately and reports ratios.
 
 import { InvokeRequest } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
-import type { Fabric } from "../harness/fabric.js";
-import { cpuMs, pidsWith, type EchoServer, type LoadClient } from "./children.js";
+import { capacity, ECHO_ACTION, PARAMS, worst, type BenchContext, type RowResult } from "./capacity.js";
 import { coldStarts } from "./cold.js";
-import { ECHO_BIDI, ECHO_UNARY, type LoadOrder, type LoadReport } from "./protocol.js";
-import { median, ratioOf, type Pair, type Ratio } from "./statistics.js";
-
-export interface BenchContext {
-  readonly fabric: Fabric;
-  readonly echo: EchoServer;
-  readonly client: LoadClient;
-  readonly pairs: number;
-  readonly measureMs: number;
-}
-
-export interface RowResult extends Ratio {
-  readonly unit: string;
-  /** More of what was seen, for people. */
-  readonly notes: readonly string[];
-}
+import { ECHO_BIDI, ECHO_UNARY, INVOKE, type LoadOrder } from "./protocol.js";
+import { restCapacity } from "./rest.js";
+import { median, ratioOf, type Pair } from "./statistics.js";
 
 export interface Row {
   readonly id: string;
@@ -28,11 +14,6 @@ export interface Row {
   readonly floor: { readonly kind: "atLeast" | "atMost"; readonly value: number };
   run(context: BenchContext): Promise<RowResult>;
 }
-
-/** An action that returns what it gets, loaded once and kept warm by the load itself. */
-export const ECHO_ACTION = "bench-echo";
-export const ECHO_CODE = "exports.main = (params) => params;\n";
-const PARAMS = JSON.stringify({ text: "x".repeat(100 - '{"text":""}'.length) });
 
 export const ROWS: readonly Row[] = [
   {
@@ -60,6 +41,13 @@ export const ROWS: readonly Row[] = [
     run: openLoopTail,
   },
   {
+    id: "D8",
+    title:
+      "warm Invoke/s over REST through Envoy \u00f7 the same with a bare gRPC echo, the worse of 16 and 64 in flight",
+    floor: { kind: "atLeast", value: 0.75 },
+    run: restCapacity,
+  },
+  {
     id: "C1",
     title: "cold Invoke p50 \u00f7 bare Docker create + start + ready",
     floor: { kind: "atMost", value: 1.25 },
@@ -67,52 +55,14 @@ export const ROWS: readonly Row[] = [
   },
 ];
 
-async function worst(
-  context: BenchContext,
-  inFlights: readonly number[],
-  one: (context: BenchContext, inFlight: number) => Promise<RowResult>,
-): Promise<RowResult> {
-  let result: RowResult | undefined;
-  const notes: string[] = [];
-  for (const inFlight of inFlights) {
-    const at = await one(context, inFlight);
-    notes.push(
-      `${inFlight} in flight: ${at.median.toFixed(3)} [${at.spread.map((r) => r.toFixed(3)).join("..")}], ${at.notes.join(", ")}`,
-    );
-    if (!result || at.median < result.median) result = at;
-  }
-  if (!result) throw new Error("nothing was measured");
-  return { ...result, notes };
-}
-
 async function unaryCapacity(context: BenchContext, inFlight: number): Promise<RowResult> {
-  return capacity(context, { ...invokeOrder(context), loop: { kind: "closed", inFlight } }, inFlight);
+  const loop = { kind: "closed", inFlight } as const;
+  return capacity(context, { ...echoOrder(context), loop }, { ...invokeOrder(context), loop });
 }
 
 async function streamCapacity(context: BenchContext, inFlight: number): Promise<RowResult> {
-  return capacity(context, { ...streamOrder(context), loop: { kind: "closed", inFlight } }, inFlight);
-}
-
-async function capacity(context: BenchContext, order: LoadOrder, inFlight: number): Promise<RowResult> {
-  const pairs: Pair[] = [];
-  const costs: ReadonlyMap<string, number>[] = [];
-  for (let i = 0; i < context.pairs; i++) {
-    const reference = await context.client.run({ ...echoOrder(context), loop: { kind: "closed", inFlight } });
-    const { report, cpuUs } = await accounted(context, order);
-    pairs.push({ reference: reference.perSecond, measured: report.perSecond });
-    costs.push(new Map([...cpuUs, ["client", report.clientCpuUs]]));
-  }
-  const each = [...(costs[0]?.keys() ?? [])].map((name) => ({
-    name,
-    us: median(costs.map((cost) => cost.get(name) ?? 0)),
-  }));
-  const all = each.filter(({ name }) => name !== "client").reduce((sum, { us }) => sum + us, 0);
-  const list = each.filter(({ us }) => us >= 0.5).map(({ name, us }) => `${name} ${us.toFixed(1)}`);
-  return {
-    ...ratioOf(pairs),
-    unit: "calls/s",
-    notes: [`CPU \u00b5s per call: ${all.toFixed(0)} (${list.join(", ")})`],
-  };
+  const loop = { kind: "closed", inFlight } as const;
+  return capacity(context, { ...echoOrder(context), loop }, { ...streamOrder(context), loop });
 }
 
 async function hopLatency(context: BenchContext): Promise<RowResult> {
@@ -150,26 +100,6 @@ async function openLoopTail(context: BenchContext): Promise<RowResult> {
   return { ...ratioOf(pairs), unit: "ms", notes: [`${perSecond} calls/s on both sides`] };
 }
 
-/** Runs an order and says what it cost each process of Weft, sandboxes and the database. */
-async function accounted(
-  context: BenchContext,
-  order: LoadOrder,
-): Promise<{ readonly report: LoadReport; readonly cpuUs: ReadonlyMap<string, number> }> {
-  // Sandboxes that are there after a warm-up are those that serve.
-  await context.client.run({ ...order, warmupMs: 0, measureMs: 300 });
-  const groups = new Map<string, readonly number[]>([
-    ...context.fabric.processes().map((one) => [one.name, [one.pid]] as const),
-    ["sandboxes", pidsWith("/runtime/server.")],
-    ["postgres", pidsWith("postgres: ")],
-  ]);
-  const from = new Map([...groups].map(([name, pids]) => [name, cpuMs(pids)]));
-  const report = await context.client.run({ ...order, warmupMs: 0 });
-  const cpuUs = new Map(
-    [...groups].map(([name, pids]) => [name, ((cpuMs(pids) - (from.get(name) ?? 0)) * 1_000) / report.calls]),
-  );
-  return { report, cpuUs };
-}
-
 function echoOrder(context: BenchContext): LoadOrder {
   return {
     loop: { kind: "closed", inFlight: 1 },
@@ -193,7 +123,7 @@ function invokeOrder(context: BenchContext): LoadOrder {
     ...echoOrder(context),
     how: {
       kind: "unary",
-      path: "/weft.invoke.v1.InvokeService/Invoke",
+      path: INVOKE,
       messageBase64: Buffer.from(message).toString("base64"),
     },
     address: context.fabric.grpc,

@@ -1,7 +1,7 @@
 // An Envoy of one's own, with the configuration that Weft ships.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,12 @@ import { eventually } from "./eventually.js";
 import { http } from "./http.js";
 import { requireService } from "./services.js";
 
-const TEMPLATE = fileURLToPath(new URL("../../deploy/envoy/bootstrap.yaml", import.meta.url));
+const TEMPLATE = fileURLToPath(
+  // From the source and from dist.
+  ["../../deploy/envoy/bootstrap.yaml", "../../../deploy/envoy/bootstrap.yaml"]
+    .map((path) => new URL(path, import.meta.url))
+    .find((path) => existsSync(path)) ?? import.meta.url,
+);
 export const DESCRIPTORS = fileURLToPath(new URL("../../internal/gen/weft.binpb", import.meta.url));
 
 export class Envoy {

@@ -1,0 +1,3 @@
+function main({ name, place, big }) {
+  return { msg: `Hello, ${name} from ${place}`, big };
+}

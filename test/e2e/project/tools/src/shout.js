@@ -1,0 +1,3 @@
+function main({ msg, ...rest }) {
+  return { msg: msg.toUpperCase(), ...rest };
+}
