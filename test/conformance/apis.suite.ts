@@ -614,6 +614,109 @@ export function apisSuite(name: string, open: () => Promise<ApisTarget>): void {
       });
     });
 
+    describe("natively", () => {
+      const v1 = async (method: string, path: string, body?: JsonObject): Promise<Exchanged> =>
+        send(`/v1/namespaces/_${path}`, {
+          method,
+          keyed: true,
+          headers: { "content-type": "application/json" },
+          ...(body ? { body: JSON.stringify(body) } : {}),
+        });
+      const put = (base: string, more: JsonObject = {}): Promise<Exchanged> =>
+        v1("POST", "/apis:operation", { basePath: base, path: "/a", verb: "get", action: echo, ...more });
+
+      function expectReason(answer: Exchanged, status: number, reason: string): void {
+        expect(answer.status, answer.text).toBe(status);
+        expect(answer.text).toContain(reason);
+      }
+
+      it("an operation is checked, gets the action's secret, a key and a rate", async () => {
+        const base = `/${fresh("base")}`;
+        const hidden = await exported(ECHO, { "web-export": false });
+        expectReason(await put(base, { action: fresh("nosuch") }), 404, "NOT_FOUND");
+        expectReason(await put(base, { action: hidden }), 400, "NOT_WEB_ACTION");
+        expectReason(await put(base, { action: "/whisk.system/utils/echo2" }), 404, "WEB_ACTION_NOT_FOUND");
+        const wrong = await put("base", { path: "a", verb: "x", responseType: "y", restUrl: "z", keyHeader: "a b" });
+        for (const field of ["base_path", "path", "verb", "response_type", "rest_url", "key_header"]) {
+          expectReason(wrong, 400, `"${field}"`);
+        }
+        expectReason(await put(base, { rateLimits: [{ rate: 1, unit: "year" }] }), 400, "x-ibm-rate-limit");
+        expect(await apis(base)).toEqual([]);
+        const secured = await exported(ECHO, { "require-whisk-auth": "s3cret" });
+        const limits = { keyHeader: "X-Key", rateLimits: [{ rate: 1, unit: "day" }] };
+        const made = await put(base, { action: secured, path: "/{id}", verb: "GET", ...limits });
+        expect(made.json).toMatchObject({
+          namespace: target.namespace,
+          basePath: base,
+          name: base,
+          cors: true,
+          operations: [
+            {
+              path: "/{id}",
+              verb: "GET",
+              action: `/${target.namespace}/${secured}`,
+              responseType: "http",
+              requiresKey: true,
+            },
+          ],
+        });
+        const url = (made.json as { urlPath: string }).urlPath;
+        expect((await send(`${url}/7`)).status).toBe(401);
+        const { secret } = (await v1("POST", "/api/keys", { api: base })).json as { secret: string };
+        const headers = { "x-key": secret };
+        expect((await send(`${url}/7`, { headers })).json).toMatchObject({ id: "7" });
+        expect((await send(`${url}/7`, { headers })).status).toBe(429);
+      });
+
+      it("names, etags, pages", async () => {
+        const base = `/${fresh("base")}`;
+        const title = fresh("Title");
+        const [one, two] = [`${base}-1`, `${base}-2`];
+        await put(one, { name: title });
+        await put(two, { name: title });
+        const named = `/api?api=${encodeURIComponent(title)}`;
+        expectReason(await v1("GET", named), 400, "AMBIGUOUS_API");
+        expectReason(await v1("DELETE", named), 400, "AMBIGUOUS_API");
+        const found = (await v1("GET", `/apis?api=${encodeURIComponent(title)}&pageSize=1`)).json as {
+          apis: { basePath: string }[];
+          nextPageToken: string;
+        };
+        expect(found.apis.map((api) => api.basePath)).toEqual([one]);
+        const token = encodeURIComponent(found.nextPageToken);
+        const next = await v1("GET", `/apis?api=${encodeURIComponent(title)}&pageSize=1&pageToken=${token}`);
+        expect(next.json).toMatchObject({ apis: [{ basePath: two, documentJson: "" }] });
+        expectReason(await v1("GET", `/apis?pageToken=${token}`), 400, "page_token");
+        const api = (await v1("GET", `/api?api=${two}`)).json as { etag: string; documentJson: string };
+        const importing = { documentJson: api.documentJson, etag: api.etag };
+        expect((await v1("POST", "/apis:import", importing)).json).toMatchObject({ etag: "2", basePath: two });
+        expectReason(await v1("POST", "/apis:import", importing), 409, "STALE_ETAG");
+        expectReason(await v1("DELETE", `/api?api=${two}&etag=1`), 409, "STALE_ETAG");
+        expectReason(await v1("DELETE", `/api?api=${two}&verb=get`), 400, "needs a path");
+        expect((await v1("DELETE", `/api?api=${two}&etag=2`)).status).toBe(200);
+        expect((await v1("DELETE", named)).status).toBe(200);
+        expectReason(await v1("GET", named), 404, "API_NOT_FOUND");
+        expectReason(await v1("GET", "/api"), 400, "is required");
+        const document = Buffer.from('{"basePath":"/x","info":{},"paths":{"x":{}}}').toString("base64");
+        expectReason(await v1("POST", "/apis:import", { documentJson: document }), 400, "must begin with a slash");
+      });
+
+      it("what is another namespace's is not there", async () => {
+        const theirs = (await target.weft("namespace", "create", fresh("theirs"))).trim();
+        const authorization = `Basic ${Buffer.from(theirs).toString("base64")}`;
+        const base = `/${fresh("base")}`;
+        await put(base);
+        const ask = (path: string): Promise<Exchanged> => send(path, { headers: { authorization } });
+        expectReason(await ask(`/v1/namespaces/${target.namespace}/apis`), 404, "NO_SUCH_NAMESPACE");
+        expectReason(await ask(`/v1/namespaces/_/api?api=${base}`), 404, "API_NOT_FOUND");
+        expect((await ask(`${APIMGMT}/getApi.http?basepath=${base}`)).json).toEqual({ apis: [] });
+        expect(
+          (await send(`${APIMGMT}/deleteApi?basepath=${base}`, { method: "DELETE", headers: { authorization } }))
+            .status,
+        ).toBe(502);
+        expect(await apis(base)).toHaveLength(1);
+      });
+    });
+
     describe("clients", () => {
       it("the npm client's routes: create, list, get, delete, also from a document", async () => {
         const ow = openwhisk({ apihost: target.url, api_key: target.auth });
