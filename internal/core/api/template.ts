@@ -120,7 +120,7 @@ export function parametersOf(template: readonly Segment[]): readonly string[] {
   return template.flatMap((segment) => (segment.kind === "parameter" ? [segment.name] : []));
 }
 
-// eslint-disable-next-line no-control-regex -- they are what is looked for
+ 
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const PARAMETER = /^[A-Za-z0-9_.-]{1,64}$/;
 

@@ -72,7 +72,7 @@ function gateway(served: () => Promise<ServedApi | undefined>): {
   };
   const apis = new ApiGateway({
     api: { servedApi: served },
-    web: web as WebActions,
+    web: web,
     rates: new WindowRates(),
     clock: new ManualClock(),
     answered: (answer) => answers.push(answer),
