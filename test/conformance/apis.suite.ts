@@ -78,7 +78,7 @@ export function apisSuite(name: string, open: () => Promise<ApisTarget>): void {
         backendMethod: verb,
         backendUrl: backendUrl(action),
         authkey: target.auth,
-        ...((more["action"]) ?? {}),
+        ...(more["action"] ?? {}),
       },
       ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "action")),
     });

@@ -120,7 +120,6 @@ export function parametersOf(template: readonly Segment[]): readonly string[] {
   return template.flatMap((segment) => (segment.kind === "parameter" ? [segment.name] : []));
 }
 
- 
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const PARAMETER = /^[A-Za-z0-9_.-]{1,64}$/;
 
