@@ -19,6 +19,7 @@ import {
   Start,
   Subject,
 } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { Api, ApiServiceService } from "../../internal/gen/weft/api/v1/api.pb.js";
 import { ClusterServiceService, ClusterStatus } from "../../internal/gen/weft/cluster/v1/cluster.pb.js";
 import { InvokeServiceService } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { NamespaceServiceService } from "../../internal/gen/weft/namespaces/v1/namespace.pb.js";
@@ -45,6 +46,7 @@ beforeAll(async () => {
     AccessServiceService,
     ActionServiceService,
     ActivationServiceService,
+    ApiServiceService,
     ClusterServiceService,
     InvokeServiceService,
     NamespaceServiceService,
@@ -949,6 +951,128 @@ describe("weft admin, and key rotate", () => {
     expect((await weft("completion fish")).stdout).toContain(
       "'__fish_seen_subcommand_from admin; and __fish_seen_subcommand_from user;",
     );
+  });
+});
+
+describe("weft api", () => {
+  const api = (more: Partial<Api> = {}): Api =>
+    Api.fromPartial({
+      namespace: "guest",
+      basePath: "/hello",
+      name: "Hello",
+      cors: true,
+      tenantId: "t",
+      urlPath: "/api/t/hello",
+      documentJson: Buffer.from('{"basePath":"/hello","max":9223372036854775807}'),
+      operations: [
+        {
+          path: "/{name}",
+          verb: "GET",
+          operationId: "o",
+          action: "/guest/hello",
+          responseType: "http",
+          requiresKey: true,
+        },
+      ],
+      ...more,
+    });
+  const rest = { env: { WEFT_APIHOST: "http://weft.example" } };
+
+  it("create puts an action behind a path, and prints its URL", async () => {
+    answers["createOperation"] = () => api();
+    const words = "api create /hello /{name} get hello --key-header X-Key --rate 100/minute --name Hello";
+    expect(await weft(words, rest)).toMatchObject({
+      code: 0,
+      stdout: "GET http://weft.example/api/t/hello/{name}\n",
+    });
+    expect(asked[0]?.request).toMatchObject({
+      namespace: "_",
+      basePath: "/hello",
+      name: "Hello",
+      path: "/{name}",
+      verb: "get",
+      action: "hello",
+      responseType: "",
+      restUrl: "http://weft.example",
+      unchecked: false,
+      rateLimits: [{ rate: 100, unit: "minute", units: 1 }],
+      keyHeader: "X-Key",
+    });
+  });
+
+  it("create stores a document, JSON as it is written or YAML", async () => {
+    answers["importApi"] = () => api();
+    writeFileSync(join(cwd, "a.json"), '{"max": 9223372036854775807}');
+    writeFileSync(join(cwd, "a.yaml"), "basePath: /hello\npaths: {}\n");
+    writeFileSync(join(cwd, "bad.yaml"), "a: [");
+    const sent = async (file: string): Promise<string> => {
+      asked = [];
+      expect((await weft(`api create --config-file ${file}`, rest)).code).toBe(0);
+      return String(asked[0]?.request["documentJson"]);
+    };
+    expect(await sent("a.json")).toBe('{"max": 9223372036854775807}');
+    expect(await sent("a.yaml")).toBe('{"basePath":"/hello","paths":{}}');
+    asked = [];
+    for (const words of [
+      "--config-file bad.yaml",
+      "--config-file none.json",
+      "/a --config-file a.json",
+      "/a /b",
+      "/a /b get c --rate 5",
+    ]) {
+      expect((await weft(`api create ${words}`, rest)).code).toBe(1);
+    }
+    expect(asked).toEqual([]);
+  });
+
+  it("get shows an API, as JSON with every digit of its document, and saves it", async () => {
+    answers["getApi"] = () => api();
+    const { stdout } = await weft("api get /hello", rest);
+    expect(stdout).toContain("http://weft.example/api/t/hello");
+    expect(stdout).toContain("/guest/hello.http");
+    expect((await weft("api get /hello --json", rest)).stdout).toContain('"max": 9223372036854775807');
+    await weft("api get /hello --save out.json", rest);
+    expect(readFileSync(join(cwd, "out.json"), "utf8")).toContain("9223372036854775807");
+    expect(asked[0]?.request).toEqual({ namespace: "_", api: "/hello" });
+  });
+
+  it("get says what was probably meant", async () => {
+    answers["getApi"] = () => {
+      throw new WeftError("notFound", "API_NOT_FOUND", "API '/helo' does not exist");
+    };
+    answers["listApis"] = () => ({ apis: [api()], nextPageToken: "" });
+    const { code, stderr } = await weft("api get /helo", rest);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("did you mean /hello?");
+  });
+
+  it("list and delete", async () => {
+    answers["listApis"] = () => ({ apis: [api()], nextPageToken: "" });
+    answers["deleteApi"] = () => ({});
+    expect((await weft("api list", rest)).stdout.split("\n")[0]?.split("\t")).toEqual([
+      "Hello",
+      "GET",
+      "/guest/hello.http",
+      "yes",
+      "http://weft.example/api/t/hello/{name}",
+    ]);
+    expect((await weft("api delete /hello /a get")).stderr).toContain("deleted GET /a of API /hello");
+    expect((await weft("api delete /hello")).stderr).toContain("deleted API /hello");
+    expect(asked.at(-2)?.request).toEqual({ namespace: "_", api: "/hello", path: "/a", verb: "get", etag: "" });
+  });
+
+  it("key create prints the secret alone; list, delete, and what is neither", async () => {
+    const key = { id: "1", namespace: "guest", basePath: "/hello", note: "app", createTime: undefined };
+    answers["createApiKey"] = () => ({ key, secret: "s3cret" });
+    answers["listApiKeys"] = () => ({ keys: [key] });
+    answers["deleteApiKey"] = () => ({});
+    expect((await weft(["api", "key", "create", "/hello", "--note", "app"])).stdout).toBe("s3cret\n");
+    expect(asked[0]?.request).toEqual({ namespace: "_", api: "/hello", note: "app" });
+    expect((await weft("api key list /hello")).stdout).toContain("1\tapp");
+    expect((await weft("api key delete /hello 1")).code).toBe(0);
+    expect(asked.at(-1)?.request).toEqual({ namespace: "_", api: "/hello", id: "1" });
+    expect((await weft("api key delete /hello")).code).toBe(1);
+    expect((await weft("api key rotate /hello")).code).toBe(1);
   });
 });
 

@@ -404,6 +404,73 @@ export const nouns: readonly NounSpec[] = [
     ],
   },
   {
+    name: "api",
+    help: "web actions behind base paths, paths and verbs of your own, with keys and rate limits",
+    verbs: [
+      verb({
+        name: "create",
+        help: "put a web action behind a path and a verb, or store a Swagger document; prints the URLs",
+        args: [
+          maybe("BASE", "base path of the API: /hello"),
+          maybe("PATH", "path below it: /world, or /world/{name} with a parameter"),
+          maybe("VERB", "get, put, post, delete, patch, head or options"),
+          maybe("ACTION", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME of a web action"),
+        ],
+        options: [
+          { name: "config-file", value: "FILE", help: 'a Swagger 2.0 document, JSON or YAML; "-" is standard input' },
+          { name: "name", value: "TEXT", help: "title of a new API (default: its base path)" },
+          {
+            name: "response-type",
+            value: "TYPE",
+            choices: ["http", "json", "html", "svg", "text"],
+            help: "what becomes of the result (default json; http for a path with parameters)",
+          },
+          { name: "key-header", value: "HEADER", help: "callers must send a key of the API in this header" },
+          { name: "rate", value: "N/UNIT", help: "most calls per second, minute, hour or day" },
+        ],
+        example: "weft api create /hello /world/{name} get hello --key-header X-API-Key --rate 100/minute",
+        load: async () => (await import("./verbs/api.js")).createApi,
+      }),
+      verb({
+        name: "get",
+        help: "show an API with its operations, or write its Swagger document to a file",
+        args: [arg("API", "base path or name")],
+        options: [{ name: "save", value: "FILE", help: "write the document to a file instead" }],
+        example: "weft api get /hello --save hello.json",
+        load: async () => (await import("./verbs/api.js")).getApi,
+      }),
+      verb({
+        name: "list",
+        help: "list APIs with their operations, by base path",
+        options: list,
+        load: async () => (await import("./verbs/api.js")).listApis,
+      }),
+      verb({
+        name: "delete",
+        help: "remove an API with its keys, one of its paths, or one operation",
+        args: [
+          arg("API", "base path or name"),
+          maybe("PATH", "only this path"),
+          maybe("VERB", "only this verb of the path"),
+        ],
+        example: "weft api delete /hello /world get",
+        load: async () => (await import("./verbs/api.js")).deleteApi,
+      }),
+      verb({
+        name: "key",
+        help: "make, list and revoke the keys that callers of an API present",
+        args: [
+          arg("WHAT", "create, list or delete"),
+          arg("API", "base path or name"),
+          maybe("ID", "which key to delete"),
+        ],
+        options: [{ name: "note", value: "TEXT", help: "who has the key, with create" }],
+        example: 'weft api key create /hello --note "the mobile app"',
+        load: async () => (await import("./verbs/api.js")).apiKey,
+      }),
+    ],
+  },
+  {
     name: "project",
     help: "a manifest.yaml of OpenWhisk's wskdeploy: everything it names, deployed and undone",
     verbs: [

@@ -44,7 +44,7 @@ export function keyValues(entries: ReadonlyMap<string, string>): KeyValue[] {
   return [...entries].map(([key, valueJson]) => ({ key, valueJson, init: false }));
 }
 
-async function readText(file: string, io: Pick<Io, "cwd" | "readStdin">): Promise<string> {
+export async function readText(file: string, io: Pick<Io, "cwd" | "readStdin">): Promise<string> {
   return file === "-" ? io.readStdin() : readFile(file, io.cwd).toString("utf8");
 }
 

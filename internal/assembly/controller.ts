@@ -67,6 +67,7 @@ export async function startController(
     tenancy: stores.tenancy,
     seals: stores.seals,
     keyRing,
+    apis: stores.apis,
     activations: stores.activations,
     queue: stores.queue,
     feeds: stores.feeds,

@@ -15,6 +15,7 @@ import type { Builtins } from "../core/builtin/builtin.js";
 import type { AlarmLimits } from "../core/feed/alarm.js";
 import type { ReadCron } from "../core/feed/schedule.js";
 import type { FeedStore } from "../core/feed/store.js";
+import type { ApiStore } from "../core/api/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import { KeyRing } from "../core/sealing/key-ring.js";
 import { checkKeyRing } from "../core/sealing/rotation.js";
@@ -38,6 +39,7 @@ import { Admissions } from "./admissions.js";
 import { AlarmFeed } from "./alarm-feed.js";
 import { Alarms } from "./alarms.js";
 import { ActionService } from "./action-service.js";
+import { ApiService } from "./api-service.js";
 import { ActivationService } from "./activation-service.js";
 import { auditOf } from "./audit.js";
 import { Awaits } from "./awaits.js";
@@ -102,6 +104,7 @@ export interface ControllerDeps {
   readonly seals: SealStore;
   /** Encrypts parameters in the store; default: they are stored plain. */
   readonly keyRing?: KeyRing;
+  readonly apis: ApiStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly feeds: FeedStore;
@@ -269,6 +272,7 @@ export class Controller {
         resolver: this.#resolver,
         changes: this.#changes,
         webhooks: this.#webhooks,
+        apis: deps.apis,
         manifest,
         clock,
       }),
@@ -299,6 +303,7 @@ export class Controller {
       }),
       new TriggerService({ entities, parameters }),
       new RuleService({ entities, resolver: this.#resolver }),
+      new ApiService({ apis: deps.apis, resolver: this.#resolver, clock, random }),
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
         coordination,

@@ -2,6 +2,9 @@ import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import { keyValuesJson, valueOf } from "../core/action/key-values.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
+import { isTenantId } from "../core/api/keys.js";
+import type { ApiStore } from "../core/api/store.js";
+import { basePathFor, parseRequestPath } from "../core/api/template.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
@@ -12,9 +15,11 @@ import {
   type AuthenticateRequest,
   type Identity,
   type ResolveActionRequest,
+  type ResolveApiRequest,
   type ResolvedAction,
   type ResolvedWebhook,
   type ResolveWebhookRequest,
+  type ResolvedApi,
   type WatchRequest,
   type WatchResponse,
 } from "../gen/weft/link/v1/control.pb.js";
@@ -27,6 +32,7 @@ import { askToWire } from "./wire.js";
 
 export interface ResolveServiceDeps {
   readonly tenancy: Pick<TenancyStore, "getKey" | "getNamespace" | "listKeys">;
+  readonly apis: Pick<ApiStore, "getTenant" | "getApi" | "listApiKeys">;
   readonly resolver: Resolver;
   readonly changes: Changes;
   readonly webhooks: Pick<WebhookFeed, "resolve">;
@@ -43,6 +49,7 @@ export class ResolveService {
       resolveAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolve(ctx, request),
       resolveWebAction: (ctx: CallContext, request: ResolveActionRequest) => this.resolveWeb(ctx, request),
       resolveWebhook: (ctx: CallContext, request: ResolveWebhookRequest) => this.resolveWebhook(ctx, request),
+      resolveApi: (ctx: CallContext, request: ResolveApiRequest) => this.resolveApi(ctx, request),
       watch: (ctx: CallContext, request: WatchRequest, send: (response: WatchResponse) => Promise<void>) =>
         this.watch(ctx, request, send),
     });
@@ -134,6 +141,24 @@ export class ResolveService {
       trigger,
       apiKey,
       signingSecret: secret ?? "",
+    };
+  }
+
+  /** What changed between two of the readings is told after it: whoever keeps the answer drops it then. */
+  async resolveApi(_ctx: CallContext, { tenantId, path }: ResolveApiRequest): Promise<ResolvedApi> {
+    const { apis } = this.deps;
+    if (!isTenantId(tenantId)) throw new WeftError("notFound", "TENANT_NOT_FOUND", "there is no such tenant");
+    const { namespace, basePaths } = await apis.getTenant(tenantId);
+    const parsed = parseRequestPath(path);
+    const basePath = parsed && basePathFor(basePaths, parsed);
+    const none = { namespace, basePaths: [...basePaths], basePath: "", documentJson: Buffer.alloc(0), keys: [] };
+    if (basePath === undefined) return none;
+    const [api, keys] = await Promise.all([apis.getApi(namespace, basePath), apis.listApiKeys(namespace, basePath)]);
+    return {
+      ...none,
+      basePath,
+      documentJson: Buffer.from(api.documentJson),
+      keys: keys.map(({ id, secretHash }) => ({ id, secretHash: Buffer.from(secretHash) })),
     };
   }
 

@@ -6,10 +6,14 @@ import type { ActionChange } from "../core/action/action.js";
 import type { LimitsInput } from "../core/action/limits.js";
 import type { Action, ActionLimits, KeyValue, Package, Rule, RuleLink, Trigger } from "../core/action/types.js";
 import { endWallMsOf, type Activation, type Outcome, type StartKind } from "../core/activation/types.js";
+import { tenantIdOf } from "../core/api/keys.js";
+import { operationsIn, type ApiRoutes } from "../core/api/routes.js";
+import type { ApiKey, StoredApi } from "../core/api/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { Key, Namespace, NamespaceLimits } from "../core/tenancy/store.js";
 import { overridesOfWire, overridesToWire } from "../dispatch/overrides-wire.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.pb.js";
+import type { Api as WireApi, ApiKey as WireApiKey } from "../gen/weft/api/v1/api.pb.js";
 import type { Key as WireKey } from "../gen/weft/access/v1/access.pb.js";
 import type { Action as WireAction } from "../gen/weft/action/v1/action.pb.js";
 import {
@@ -273,4 +277,33 @@ export { recordOfWire, textOf } from "../dispatch/record-wire.js";
 
 export function askToWire(ask: ActionAsk): WireActionAsk {
   return { ...ask };
+}
+
+// ---- APIs ----
+
+export function apiToWire(api: StoredApi, routes: ApiRoutes, withDocument: boolean): WireApi {
+  const tenantId = tenantIdOf(api.namespace);
+  return {
+    namespace: api.namespace,
+    basePath: api.basePath,
+    name: api.name,
+    operations: operationsIn(routes).map(({ path, verb, id, backend, security }) => ({
+      path,
+      verb,
+      operationId: id,
+      action: `/${backend.namespace}/${backend.action}`,
+      responseType: backend.format,
+      requiresKey: security.length > 0,
+    })),
+    cors: routes.cors,
+    tenantId,
+    urlPath: `/api/${tenantId}${api.basePath === "/" ? "" : api.basePath}`,
+    documentJson: Buffer.from(withDocument ? api.documentJson : ""),
+    updateTime: timestamp(api.updatedWallMs),
+    etag: etagOf(api.revision),
+  };
+}
+
+export function apiKeyToWire({ id, namespace, basePath, note, createdWallMs }: ApiKey): WireApiKey {
+  return { id, namespace, basePath, note, createTime: timestamp(createdWallMs) };
 }

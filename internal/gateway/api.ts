@@ -10,6 +10,7 @@ import { checkJsonObject, checkPayloadSize } from "../core/params/merge.js";
 import { checkName, parseActionName } from "../core/tenancy/name.js";
 import type { UnaryMethod } from "../rpc/channel.js";
 import { ownerOfWire, type ActionCache, type Target } from "./action-cache.js";
+import type { ApiCache } from "./api-cache.js";
 import type { CompositeCalls, CompositeEnding } from "./composite-calls.js";
 import { callerHeaders, type ControllerClient } from "./controller-client.js";
 import type { IdentityCache } from "./identity-cache.js";
@@ -26,6 +27,7 @@ import {
   type NativeApi,
   type RawAnswer,
   type RequestContext,
+  type ServedApi,
   type WebAction,
   type WebContext,
   type Webhook,
@@ -42,6 +44,7 @@ export interface ApiDeps {
   readonly actions: ActionCache;
   /** The same for callers without a key; holds what was exported and nothing else. */
   readonly webActions: ActionCache;
+  readonly apis: ApiCache;
   readonly invocations: Invocations;
   readonly composites: CompositeCalls;
   readonly metrics: GatewayMetrics;
@@ -105,6 +108,10 @@ export class Api implements NativeApi {
       immutable,
       invoke: (prepare, context) => this.#invokeWeb(target, web.owner, action, prepare, context),
     };
+  }
+
+  servedApi(tenantId: string, path: string): Promise<ServedApi | undefined> {
+    return this.deps.apis.find(tenantId, path);
   }
 
   /** As `invoke`, but whoever asks is known to be served: he was admitted to this action only. */
@@ -230,7 +237,7 @@ export class Api implements NativeApi {
 
   async #proxy(path: string, message: Buffer, context: RequestContext): Promise<RawAnswer> {
     const { identity, deadlineMonoMs, traceparent } = context;
-    const { actions, webActions, identities, clock, tracer, controller } = this.deps;
+    const { actions, apis, webActions, identities, clock, tracer, controller } = this.deps;
     const transactionId = context.transactionId || this.deps.invocations.newTransactionId();
     const deadlineMs = Math.min(PROXY_DEADLINE_MS, (deadlineMonoMs ?? Infinity) - clock.monoMs());
     const answer = await traced(
@@ -254,6 +261,9 @@ export class Api implements NativeApi {
       case "identities":
         identities.clear();
         webActions.clear(); // they have their owners' limits
+        break;
+      case "apis":
+        apis.forgetNamespace(identity.namespace);
         break;
       case "none":
         break;

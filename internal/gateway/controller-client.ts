@@ -19,8 +19,10 @@ import {
   type FireTriggerResponse,
   type Identity,
   type ResolveActionRequest,
+  type ResolveApiRequest,
   type ResolvedAction,
   type ResolvedWebhook,
+  type ResolvedApi,
   type SubmitRequest,
 } from "../gen/weft/link/v1/control.pb.js";
 import type { GrpcNetwork, UnaryMethod } from "../rpc/channel.js";
@@ -43,6 +45,8 @@ export interface ControllerClient {
   resolveWebAction(request: ResolveActionRequest): Promise<ResolvedAction>;
   /** @throws notFound */
   resolveWebhook(token: string): Promise<ResolvedWebhook>;
+  /** @throws notFound */
+  resolveApi(request: ResolveApiRequest): Promise<ResolvedApi>;
   submit(request: SubmitRequest): Promise<void>;
   /** Waits for the record of what was submitted, over whatever breaks, at most `waitMs`. */
   await(request: AwaitRequest): Promise<AwaitResponse>;
@@ -98,6 +102,10 @@ export class RpcControllerClient implements ControllerClient {
 
   resolveWebhook(token: string): Promise<ResolvedWebhook> {
     return this.#repeatable(ResolveServiceService.resolveWebhook, { token });
+  }
+
+  resolveApi(request: ResolveApiRequest): Promise<ResolvedApi> {
+    return this.#repeatable(ResolveServiceService.resolveApi, request);
   }
 
   async submit(request: SubmitRequest): Promise<void> {

@@ -15,6 +15,7 @@ import { invokeStreamLink } from "../rpc/link-methods.js";
 import { RpcServer } from "../rpc/server.js";
 import { ActionCache } from "./action-cache.js";
 import { Api } from "./api.js";
+import { ApiCache } from "./api-cache.js";
 import type { ControllerClient } from "./controller-client.js";
 import { Health } from "./health.js";
 import { IdentityCache } from "./identity-cache.js";
@@ -52,6 +53,7 @@ export class Gateway {
   readonly #identities: IdentityCache;
   readonly #actions: ActionCache;
   readonly #webActions: ActionCache;
+  readonly #apis: ApiCache;
   readonly #throttles: Throttles;
   readonly #lostRecords: LostRecords;
   readonly #invocations: Invocations;
@@ -79,6 +81,7 @@ export class Gateway {
       clock,
       metrics,
     });
+    this.#apis = new ApiCache({ controller, clock, metrics });
     this.#lostRecords = new LostRecords({ controller, clock, random, log, dropped: metrics.recordsLost });
     this.#invocations = new Invocations({
       dispatcher,
@@ -102,6 +105,7 @@ export class Gateway {
       identities: this.#identities,
       actions: this.#actions,
       webActions: this.#webActions,
+      apis: this.#apis,
       invocations: this.#invocations,
       composites: this.#composites,
       metrics,
@@ -160,6 +164,7 @@ export class Gateway {
           this.#identities.clear();
           this.#actions.clear();
           this.#webActions.clear();
+          this.#apis.clear();
           this.#watchOpened = true;
           this.#watchOpenedMonoMs = this.deps.clock.monoMs();
         },
@@ -168,6 +173,7 @@ export class Gateway {
             this.#identities.changed(change);
             this.#actions.changed(change);
             this.#webActions.changed(change);
+            this.#apis.changed(change);
           }
         },
       },
@@ -200,6 +206,7 @@ export class Gateway {
       streams: this.#streams,
       identities: this.#identities.size,
       actions: this.#actions.size + this.#webActions.size,
+      apis: this.#apis.size,
       namespaces: this.#throttles.size,
       unsentRecords: this.#lostRecords.size,
       toldOfChangesForMs: this.#watchOpened

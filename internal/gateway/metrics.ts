@@ -37,6 +37,8 @@ export class GatewayMetrics {
   readonly identityRefusals: Counter;
   readonly actionHits: Counter;
   readonly actionMisses: Counter;
+  readonly apiHits: Counter;
+  readonly apiMisses: Counter;
   readonly recordsLost: Counter;
 
   readonly #invocations: ReadonlyMap<string, Counter>;
@@ -106,13 +108,15 @@ export class GatewayMetrics {
     const lookups = registry.counter({
       name: "weft_gateway_cache_lookups_total",
       help: "How often did a call need a controller first?",
-      labels: { cache: ["identity", "action"], result: ["hit", "miss", "refused"] },
+      labels: { cache: ["identity", "action", "api"], result: ["hit", "miss", "refused"] },
     });
     this.identityHits = lookups.bound({ cache: "identity", result: "hit" });
     this.identityMisses = lookups.bound({ cache: "identity", result: "miss" });
     this.identityRefusals = lookups.bound({ cache: "identity", result: "refused" });
     this.actionHits = lookups.bound({ cache: "action", result: "hit" });
     this.actionMisses = lookups.bound({ cache: "action", result: "miss" });
+    this.apiHits = lookups.bound({ cache: "api", result: "hit" });
+    this.apiMisses = lookups.bound({ cache: "api", result: "miss" });
     this.recordsLost = registry.counter({
       name: "weft_gateway_records_dropped_total",
       help: "How many records of lost activations could not be kept?",

@@ -4,6 +4,8 @@
 import { WeftError } from "../base/errors.js";
 import type { ActivationId } from "../base/ids.js";
 import type { ActionActivation } from "../core/activation/types.js";
+import type { ApiRoutes } from "../core/api/routes.js";
+import type { RequestPath } from "../core/api/template.js";
 import type { NamespaceLimits } from "../core/tenancy/store.js";
 import type { UnaryMethod } from "../rpc/channel.js";
 
@@ -100,6 +102,17 @@ export interface Webhook {
   fire(paramsJson: Uint8Array, headersJson: Uint8Array, context: WebContext): Promise<FireAnswer>;
 }
 
+/** An API, and what a path says below its base path. */
+export interface ServedApi {
+  readonly namespace: string;
+  readonly routes: ApiRoutes;
+  readonly below: RequestPath;
+  /** The same as it was sent: "", or beginning with a slash. */
+  readonly rest: string;
+  /** Id of the key with this secret; undefined when it is none of this API. */
+  keyOf(secret: string): string | undefined;
+}
+
 export type WebContext = Pick<RequestContext, "transactionId" | "traceparent">;
 
 /** An activation started and nobody can say how it ended; its record, once written, has outcome platformError. */
@@ -152,6 +165,15 @@ export interface NativeApi {
 
   /** What the secret part of a URL stands for. @throws notFound, unavailable */
   webhook(token: string): Promise<Webhook>;
+
+  /**
+   * The API that serves a path.
+   * @param tenantId stands for its namespace
+   * @param path what follows the tenant, as it was sent
+   * @returns undefined when none does
+   * @throws unavailable
+   */
+  servedApi(tenantId: string, path: string): Promise<ServedApi | undefined>;
 
   /** Fires a trigger. @throws as invoke */
   fire(command: FireCommand, context: RequestContext): Promise<FireAnswer>;

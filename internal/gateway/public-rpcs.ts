@@ -1,5 +1,6 @@
 // The public rpcs that controllers serve and a gateway hands on.
 
+import { ApiServiceService } from "../gen/weft/api/v1/api.pb.js";
 import { AccessServiceService } from "../gen/weft/access/v1/access.pb.js";
 import { ActionServiceService } from "../gen/weft/action/v1/action.pb.js";
 import { ActivationServiceService } from "../gen/weft/activation/v1/activation.pb.js";
@@ -11,7 +12,7 @@ import { RuleServiceService } from "../gen/weft/rule/v1/rule.pb.js";
 import { TriggerServiceService } from "../gen/weft/trigger/v1/trigger.pb.js";
 
 /** What a successful call makes old in the gateway's caches. */
-export type Effect = "actions" | "identities" | "none";
+export type Effect = "actions" | "apis" | "identities" | "none";
 
 const READS = /^(Get|List|WhoAmI)/;
 
@@ -29,6 +30,7 @@ const EFFECTS: ReadonlyMap<string, Effect> = new Map([
   ...proxied(ActionServiceService, "actions"),
   ...proxied(TriggerServiceService, "none"),
   ...proxied(RuleServiceService, "none"),
+  ...proxied(ApiServiceService, "apis"),
   ...proxied(ActivationServiceService, "none"),
   ...proxied(ClusterServiceService, "none"),
 ]);

@@ -7,6 +7,7 @@ import { bindings } from "./migrations/0004-bindings.js";
 import { namespaceOverrides } from "./migrations/0005-namespace-overrides.js";
 import { feeds } from "./migrations/0006-feeds.js";
 import { subjects } from "./migrations/0007-subjects.js";
+import { apis } from "./migrations/0008-apis.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -23,4 +24,5 @@ export const migrations: readonly Migration[] = [
   { number: 5, name: "namespace-overrides", sql: namespaceOverrides },
   { number: 6, name: "feeds", sql: feeds },
   { number: 7, name: "subjects", sql: subjects },
+  { number: 8, name: "apis", sql: apis },
 ];

@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from "vitest";
 import { silentLog } from "../base/log.js";
 import { systemClock, systemRandom } from "../boot/system.js";
 import { entityStoreSuite } from "../core/action/store.suite.js";
+import { apiStoreSuite } from "../core/api/store.suite.js";
 import { activationStoreSuite } from "../core/activation/store.suite.js";
 import { feedStoreSuite } from "../core/feed/store.suite.js";
 import type { EntityStore } from "../core/action/store.js";
@@ -40,7 +41,7 @@ describeWith(["postgres"], "the stores in Postgres", () => {
 
   const empty = async (): Promise<void> => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs, blocked_subjects, parameter_keys",
+      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs, blocked_subjects, parameter_keys, apis, api_keys",
     );
   };
 
@@ -84,6 +85,11 @@ describeWith(["postgres"], "the stores in Postgres", () => {
     await empty();
     const [store, other] = [stores.entities, others.entities].map((inner) => new SealedEntityStore(inner, ring));
     return { store: store as EntityStore, other: other as EntityStore, tenancy: stores.tenancy };
+  });
+
+  apiStoreSuite("PostgresApiStore", async () => {
+    await empty();
+    return { store: stores.apis, other: others.apis, tenancy: stores.tenancy, entities: others.entities };
   });
 
   entityStoreSuite("PostgresEntityStore", async () => {

@@ -6,10 +6,12 @@ import type { Random } from "../base/random.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
 import type { FeedStore } from "../core/feed/store.js";
+import type { ApiStore } from "../core/api/store.js";
 import type { QueueStore } from "../core/queue/store.js";
 import type { SealStore } from "../core/sealing/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
+import { PostgresApiStore } from "./api-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
 import { PostgresEntityStore } from "./entity-store.js";
 import { PostgresFeedStore } from "./feed-store.js";
@@ -36,6 +38,7 @@ export interface Stores {
   readonly feeds: FeedStore;
   readonly tenancy: TenancyStore;
   readonly seals: SealStore;
+  readonly apis: ApiStore;
   /** Waits for what is running. Watches must have been aborted before. */
   close(): Promise<void>;
 }
@@ -63,6 +66,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
     feeds: new PostgresFeedStore(database),
     tenancy: new PostgresTenancyStore(database),
     seals: new PostgresSealStore(database),
+    apis: new PostgresApiStore(database),
     close: () => database.close(),
   };
 }

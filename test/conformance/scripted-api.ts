@@ -111,6 +111,11 @@ export class ScriptedApi implements NativeApi {
     });
   }
 
+  /** APIs are held on whole fabrics: there are none here. */
+  servedApi(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async call<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, context: RequestContext): Promise<Res> {
     const handler = this.#handlers.get(method.path);
     if (!handler) throw new WeftError("notFound", "NO_SUCH_RPC", `there is no public rpc ${method.path}`);

@@ -19,6 +19,8 @@ export interface WebRequest {
   readonly body: Buffer;
   /** Namespace of the caller's key; undefined for strangers. */
   readonly user: string | undefined;
+  /** What an API found in the path, by name: counts over query and body. Raw actions see it in the path only. */
+  readonly parameters?: ReadonlyMap<string, string> | undefined;
 }
 
 export type WebArguments =
@@ -66,6 +68,7 @@ export function webArguments(request: WebRequest, raw: boolean, immutable: Reado
     case "none":
       break;
   }
+  for (const [name, value] of request.parameters ?? []) given.set(name, JSON.stringify(value));
   for (const key of RESERVED) if (given.has(key)) return refused(NOT_ALLOWED);
   for (const key of given.keys()) if (immutable.has(key)) return refused(NOT_ALLOWED);
   return done(new Map([...own, ...given]));

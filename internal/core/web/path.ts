@@ -14,7 +14,7 @@ export interface WebPath {
   readonly rest: string;
 }
 
-const FORMATS: readonly WebFormat[] = ["http", "json", "html", "svg", "text"];
+export const FORMATS: readonly WebFormat[] = ["http", "json", "html", "svg", "text"];
 /** Stands for "no package". */
 const DEFAULT_PACKAGE = "default";
 

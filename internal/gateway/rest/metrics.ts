@@ -1,3 +1,4 @@
+import { API_ANSWERS, type ApiAnswer } from "./apis/api-gateway.js";
 import type { Counter, Histogram, MetricsRegistry } from "../../base/metrics.js";
 
 const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
@@ -11,6 +12,7 @@ export type Surface = "openwhisk" | "native";
 export class RestMetrics {
   readonly bufferedBytes: { set(value: number): void };
   readonly #responses: Readonly<Record<Face, Readonly<Record<Surface, readonly Counter[]>>>>;
+  readonly #apis: Readonly<Record<ApiAnswer, Counter>>;
   readonly #seconds: Readonly<Record<Face, Readonly<Record<Surface, Histogram>>>>;
 
   constructor(registry: MetricsRegistry<"gateway">) {
@@ -28,12 +30,25 @@ export class RestMetrics {
       name: "weft_gateway_rest_buffered_bytes",
       help: "How much of request bodies does the built-in face hold?",
     });
+    const apis = registry.counter({
+      name: "weft_gateway_api_requests_total",
+      help: "How many requests to APIs reached a web action, were preflights, or were refused, and why?",
+      labels: { answer: API_ANSWERS },
+    });
+    this.#apis = Object.fromEntries(API_ANSWERS.map((answer) => [answer, apis.bound({ answer })])) as Record<
+      ApiAnswer,
+      Counter
+    >;
     const both = <T>(make: (face: Face, api: Surface) => T): Record<Face, Record<Surface, T>> => ({
       builtin: { openwhisk: make("builtin", "openwhisk"), native: make("builtin", "native") },
       tunnel: { openwhisk: make("tunnel", "openwhisk"), native: make("tunnel", "native") },
     });
     this.#responses = both((face, api) => CLASSES.map((status) => responses.bound({ face, api, status })));
     this.#seconds = both((face, api) => seconds.bound({ face, api }));
+  }
+
+  apiAnswered(answer: ApiAnswer): void {
+    this.#apis[answer].inc();
   }
 
   observe(face: Face, api: Surface, status: number, ms: number): void {

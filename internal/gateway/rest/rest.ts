@@ -31,8 +31,9 @@ export class Rest {
   #face: HttpFace | undefined;
 
   constructor(private readonly deps: RestDeps) {
-    this.#openWhisk = new OpenWhiskApi(deps);
-    this.#metrics = new RestMetrics(deps.registry);
+    const metrics = new RestMetrics(deps.registry);
+    this.#metrics = metrics;
+    this.#openWhisk = new OpenWhiskApi({ ...deps, apiAnswered: (answer) => metrics.apiAnswered(answer) });
   }
 
   /** Serves Envoy: for `Gateway.serveTunnel`. */

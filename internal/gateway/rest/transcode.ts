@@ -44,6 +44,7 @@ export const TRANSCODED_SERVICES = [
   "weft.access.v1.AccessService",
   "weft.action.v1.ActionService",
   "weft.activation.v1.ActivationService",
+  "weft.api.v1.ApiService",
   "weft.cluster.v1.ClusterService",
   "weft.invoke.v1.InvokeService",
   "weft.namespaces.v1.NamespaceService",

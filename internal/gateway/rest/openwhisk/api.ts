@@ -5,6 +5,7 @@
 
 import FindMyWay from "find-my-way";
 import { toWeftError } from "../../../base/errors.js";
+import type { Clock } from "../../../base/clock.js";
 import type { Log } from "../../../base/log.js";
 import type { Random } from "../../../base/random.js";
 import type { NativeApi } from "../../native-api.js";
@@ -23,6 +24,9 @@ import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.
 import { apiSwagger, hostSwagger, type DescribedRoute } from "./swagger.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
 import { hookTokenOf, Hooks } from "../hooks/hooks.js";
+import { WindowRates } from "../../../core/throttle/window.js";
+import { ApiGateway, apiPathOf, type ApiAnswer } from "../apis/api-gateway.js";
+import { ApiManagement, managementOf } from "../apis/management.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
 
 export interface OpenWhiskApiDeps {
@@ -30,6 +34,9 @@ export interface OpenWhiskApiDeps {
   readonly random: Random;
   readonly log: Log;
   readonly info: HostInfo;
+  readonly clock: Clock;
+  /** Told how each request to an API went. */
+  readonly apiAnswered: (answer: ApiAnswer) => void;
 }
 
 type Handler = (call: OpenWhiskCall) => RestResponse | Promise<RestResponse>;
@@ -133,6 +140,8 @@ export class OpenWhiskApi {
   readonly #routes = new WeakMap<object, Route>();
   readonly #web: WebActions;
   readonly #hooks: Hooks;
+  readonly #apis: ApiGateway;
+  readonly #management: ApiManagement;
   readonly #documents: ReadonlyMap<string, () => RestResponse>;
 
   constructor(private readonly deps: OpenWhiskApiDeps) {
@@ -150,6 +159,18 @@ export class OpenWhiskApi {
       api: deps.api,
       unforeseen: (error, transactionId) => log.error("a webhook failed unforeseen", { transactionId, error }),
     });
+    this.#apis = new ApiGateway({
+      api: deps.api,
+      web: this.#web,
+      rates: new WindowRates(),
+      clock: deps.clock,
+      answered: deps.apiAnswered,
+      unforeseen: (error, transactionId) => log.error("a call of an API failed unforeseen", { transactionId, error }),
+    });
+    this.#management = new ApiManagement({
+      api: deps.api,
+      unforeseen: (error, transactionId) => log.error("managing an API failed unforeseen", { transactionId, error }),
+    });
     const api = (): RestResponse => jsonResponse(200, apiDocument(info));
     this.#documents = new Map<string, () => RestResponse>([
       ["/", () => jsonResponse(200, hostDocument(info))],
@@ -164,11 +185,17 @@ export class OpenWhiskApi {
   /** Never rejects: what goes wrong is a response too. */
   async handle(request: RestRequest): Promise<RestResponse> {
     const id = requestId(request.headers["x-request-id"], this.deps.random);
-    const webPath = webPathOf(request.target);
     // Two hosts in one request are an attempt to be two things to two readers.
     if (request.headers["host"]?.includes(",")) {
       return refused(new Refusal(400, "The request has more than one Host header.", { rejection: true }), id);
     }
+    const management = managementOf(request.target);
+    if (management) {
+      return withHeaders(await this.#management.handle(request, management, id), [["X-Request-ID", id]]);
+    }
+    const apiPath = apiPathOf(request.target);
+    if (apiPath) return withHeaders(await this.#apis.handle(request, apiPath, id), [["X-Request-ID", id]]);
+    const webPath = webPathOf(request.target);
     if (webPath) return withHeaders(await this.#web.handle(request, webPath, id), [["X-Request-ID", id]]);
     const token = hookTokenOf(request.target);
     if (token !== undefined) return withHeaders(await this.#hooks.handle(request, token, id), [["X-Request-ID", id]]);

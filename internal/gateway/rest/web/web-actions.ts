@@ -17,7 +17,7 @@ import { emptyResponse, jsonResponse, pathOf, queryOf, type RestRequest, type Re
 import { Refusal, refusalOf, tooLarge } from "../openwhisk/refusal.js";
 
 const BASE = "/api/v1/web/";
-const METHODS = ["OPTIONS", "GET", "DELETE", "POST", "PUT", "HEAD", "PATCH"];
+export const METHODS: readonly string[] = ["OPTIONS", "GET", "DELETE", "POST", "PUT", "HEAD", "PATCH"];
 const ALLOWED_HEADERS = "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent";
 
 export interface WebActionsDeps {
@@ -32,18 +32,31 @@ export function webPathOf(target: string): WebPath | "unknown" | undefined {
   return path.startsWith(BASE) ? parseWebPath(path.slice(BASE.length)) : undefined;
 }
 
+/** How a web action is reached through an API. */
+export interface Through {
+  /** What the API says instead of the web action's own CORS headers. */
+  readonly cors: RestResponse["headers"];
+  /** What was found in the path. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
 export class WebActions {
   constructor(private readonly deps: WebActionsDeps) {}
 
   /** Never rejects. Without the headers that every answer of the API has. */
-  async handle(request: RestRequest, path: WebPath | "unknown", transactionId: string): Promise<RestResponse> {
-    let cors: RestResponse["headers"] = [];
+  async handle(
+    request: RestRequest,
+    path: WebPath | "unknown",
+    transactionId: string,
+    through?: Through,
+  ): Promise<RestResponse> {
+    let cors = through?.cors ?? [];
     try {
       if (!METHODS.includes(request.method)) throw notAllowed();
       if (path === "unknown") throw notThere();
       const action = await this.#find(path);
-      if (!flag(action, "web-custom-options")) cors = corsOf(request);
-      return withCors(await this.#run(action, request, path, transactionId), cors);
+      if (!through && !flag(action, "web-custom-options")) cors = corsOf(request, METHODS);
+      return withCors(await this.#run(action, request, path, transactionId, through?.parameters), cors);
     } catch (thrown) {
       const refusal = this.#refusalOf(thrown, transactionId);
       return withCors(errorResponse(refusal.status, refusal.message, transactionId, refusal.headers), cors);
@@ -58,7 +71,13 @@ export class WebActions {
     }
   }
 
-  async #run(action: WebAction, request: RestRequest, path: WebPath, transactionId: string): Promise<RestResponse> {
+  async #run(
+    action: WebAction,
+    request: RestRequest,
+    path: WebPath,
+    transactionId: string,
+    parameters: ReadonlyMap<string, string> | undefined,
+  ): Promise<RestResponse> {
     const user = await this.#userOf(request);
     const prepare = (): Buffer | undefined => {
       const bytes = request.body.length;
@@ -69,7 +88,7 @@ export class WebActions {
         throw new Refusal(401, "Authentication is possible but has failed or not yet been provided.");
       }
       const query = queryOf(request.target);
-      const asked = { method, headers, query, path: path.rest, body, user };
+      const asked = { method, headers, query, path: path.rest, body, user, parameters };
       const built = webArguments(asked, flag(action, "raw-http"), action.immutable);
       if (built.kind === "refused") throw new Refusal(400, built.message);
       return Buffer.from(built.json);
@@ -139,7 +158,7 @@ function failed(id: ActivationId, transactionId: string): RestResponse {
   return errorResponse(400, "There was an error processing your request.", transactionId, [idHeader(id)]);
 }
 
-function errorResponse(
+export function errorResponse(
   status: number,
   message: string,
   transactionId: string,
@@ -156,17 +175,17 @@ function flag(action: WebAction, annotation: string): boolean {
   return action.annotations.get(annotation) === "true";
 }
 
-function corsOf({ headers }: RestRequest): RestResponse["headers"] {
+export function corsOf({ headers }: RestRequest, methods: readonly string[]): RestResponse["headers"] {
   const asked = headers["access-control-request-headers"];
   return [
     ["Access-Control-Allow-Origin", "*"],
-    ["Access-Control-Allow-Methods", METHODS.join(", ")],
+    ["Access-Control-Allow-Methods", methods.join(", ")],
     ["Access-Control-Allow-Headers", asked === undefined || asked === "" ? ALLOWED_HEADERS : asked],
   ];
 }
 
 /** What the action says itself counts: a browser refuses an answer with two origins. */
-function withCors(response: RestResponse, cors: RestResponse["headers"]): RestResponse {
+export function withCors(response: RestResponse, cors: RestResponse["headers"]): RestResponse {
   const said = new Set(response.headers.map(([name]) => name.toLowerCase()));
   return { ...response, headers: [...cors.filter(([name]) => !said.has(name.toLowerCase())), ...response.headers] };
 }
