@@ -85,6 +85,7 @@ function steps(mode: "dev" | "up"): void {
     "trigger fed",
     "trigger greeted",
     "rule greet-rule",
+    "api GET /hello/world",
   ];
 
   it("shows a plan and does nothing with --preview", async () => {
@@ -118,6 +119,10 @@ function steps(mode: "dev" | "up"): void {
     expect(await result("mine/split", "--param", "payload", "a,b")).toMatchObject({ lines: ["a", "b"] });
     const page = await http(fabric.rest, "/api/v1/web/guest/greet/page.http?name=Ada");
     expect([page.status, page.body]).toEqual([200, "<p>Ada</p>"]);
+    const [, url = ""] = /GET (http\S+)|(http\S+)/.exec(await fabric.ok("api", "list"))?.filter(Boolean) ?? [];
+    expect(new URL(url).pathname).toMatch(/^\/api\/[0-9a-f-]{36}\/hello\/world$/);
+    const behindApi = await http(fabric.rest, `${new URL(url).pathname}?name=Api`);
+    expect([behindApi.status, behindApi.body]).toEqual([200, "<p>Api</p>"]);
     expect((await fabric.ok("trigger", "fire", "greeted")).trim()).toMatch(/^[0-9a-f]{32}$/);
   });
 
@@ -201,7 +206,7 @@ function steps(mode: "dev" | "up"): void {
     try {
       const bring = (...args: readonly string[]) =>
         there.fabric.weft("wsk-import", "--apihost", fabric.rest, "--auth", fabric.auth, "--json", ...args);
-      const named = EVERYTHING.filter((one) => one !== "action alone");
+      const named = EVERYTHING.filter((one) => one !== "action alone" && !one.startsWith("api "));
       const dry = await bring("--dry-run");
       expect([dry.code, changes(JSON.parse(dry.stdout) as Plan)]).toEqual([0, named.map((one) => `create ${one}`)]);
       expect(await there.fabric.ok("action", "list")).toBe("");
