@@ -202,7 +202,8 @@ describeWith(["postgres"], "a database in Postgres", () => {
         await transaction.rows("update t set v = v + 1 where k = $1", [second]);
       });
     await Promise.all([add(both[0], both[1]), add(both[1], both[0])]);
-    expect(waiting).toBe(3);
+    // The loser may come back before the winner has woken, and lose once more.
+    expect(waiting).toBeGreaterThanOrEqual(3);
     expect(await database.rows("select v from t where k in (10, 11)")).toEqual([{ v: 2 }, { v: 2 }]);
     await patient.close();
   });
