@@ -37,7 +37,8 @@ export function parseBackendUrl(
 ): Pick<Backend, "namespace" | "action" | "format" | "rest" | "requestPath" | "query"> {
   const requestPath = url.endsWith(REQUEST_PATH);
   const bare = requestPath ? url.slice(0, -REQUEST_PATH.length) : url;
-  const match = /^(?:https?:\/\/[^/?#\s]+)?(\/[^?#\s]*)(?:\?([^#\s]*))?$/i.exec(bare);
+  // wskdeploy puts its own scheme before an API host that has one.
+  const match = /^(?:(?:https?:\/\/){1,2}[^/?#\s]+)?(\/[^?#\s]*)(?:\?([^#\s]*))?$/i.exec(bare);
   const path = match?.[1] ?? "";
   const web = path.startsWith(WEB) ? parseWebPath(path.slice(WEB.length)) : undefined;
   if (!web || web === "unknown") {

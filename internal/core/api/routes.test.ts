@@ -64,6 +64,8 @@ describe("where an operation leads", () => {
     [`${URL}/more$(request.path)`, { requestPath: true, rest: "/more" }],
     ["/api/v1/web/a%20b/default/c.svg", { namespace: "a b", action: "c", format: "svg" }],
     ["http://[::1]:80/api/v1/web/n/default/a", { action: "a", format: "http" }],
+    ["https://http://h:1/api/v1/web/n/default/a.json", { action: "a", format: "json" }],
+    ["https://http://http://h/api/v1/web/n/default/a.json", undefined],
     ["https://h/api/v1/namespaces/_/actions/a", undefined],
     ["https://h/other", undefined],
     ["javascript:alert(1)", undefined],
