@@ -3,7 +3,15 @@
 
 import { createServer, type AddressInfo, type Server as Listener } from "node:net";
 import type { Duplex } from "node:stream";
-import { FastCall, headerOf, statusFields, ANSWER_FIELDS, type FastUnaryDeps, type RawUnaryHandler } from "./fast-unary.js";
+import { toWeftError } from "../base/errors.js";
+import {
+  FastCall,
+  headerOf,
+  statusFields,
+  ANSWER_FIELDS,
+  type FastUnaryDeps,
+  type RawUnaryHandler,
+} from "./fast-unary.js";
 import { Http2Connection } from "./http2/connection.js";
 import { encodeHeaders, type HeaderField } from "./http2/hpack.js";
 import type { ServedStream, StreamUser } from "./http2/served-stream.js";
@@ -32,6 +40,9 @@ export class Front {
     this.#listener = createServer((socket) => {
       const connection = new Http2Connection(socket, this.#take, deps.inject);
       this.#connections.add(connection);
+      connection.onBug = (thrown) => {
+        deps.log.error("a connection failed unforeseen", { peer: connection.peer, error: toWeftError(thrown) });
+      };
       connection.onClosed = () => {
         this.#connections.delete(connection);
         if (this.#connections.size === 0) this.#drained?.();

@@ -40,10 +40,7 @@ export class MessageReader {
     let at = 0;
     while (all.length - at >= PREFIX_BYTES) {
       if (all[at] !== 0) {
-        throw new UnreadableMessage(
-          Code.INTERNAL,
-          "a message is compressed although the call names no compression",
-        );
+        throw new UnreadableMessage(Code.INTERNAL, "a message is compressed although the call names no compression");
       }
       const size = all.readUInt32BE(at + 1);
       if (size > this.bytesMax) {

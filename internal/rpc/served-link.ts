@@ -12,7 +12,10 @@ const OK = encodeHeaders([{ name: "grpc-status", value: "0" }]);
 /** A message up to this size is copied behind its prefix: that costs less than writing twice. */
 const COPIED_BYTES_MAX = 16 * 1024;
 
-export function servedMessageStream(stream: ServedStream): { readonly messages: MessageStream; readonly user: StreamUser } {
+export function servedMessageStream(stream: ServedStream): {
+  readonly messages: MessageStream;
+  readonly user: StreamUser;
+} {
   const reader = new MessageReader(MESSAGE_BYTES_MAX);
   let answered = false;
   let over = false;

@@ -60,6 +60,8 @@ export class Http2Connection {
   streamWindow = WINDOW_BYTES_DEFAULT;
   frameBytesMax = FRAME_BYTES_DEFAULT;
   onClosed: () => void = () => {};
+  /** What no client should be able to bring about; the connection ends. */
+  onBug: (thrown: unknown) => void = () => {};
 
   readonly #fromClient = new FrameReader(FRAME_BYTES_DEFAULT);
   readonly #fromInner = new FrameReader(0xff_ffff);
@@ -99,6 +101,7 @@ export class Http2Connection {
     this.peer = socket.remoteAddress === undefined ? "unknown" : `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
     socket.setNoDelay(true);
     this.#inner = new InnerSocket(this);
+    this.#inner.on("error", () => {}); // of a client that goes on after it said that it would not
     inject(this.#inner);
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
@@ -165,7 +168,10 @@ export class Http2Connection {
     } catch (thrown) {
       if (thrown instanceof CompressionError) this.#fail(ErrorCode.COMPRESSION_ERROR, thrown.message);
       else if (thrown instanceof FrameTooLarge) this.#fail(ErrorCode.FRAME_SIZE_ERROR, thrown.message);
-      else throw thrown;
+      else {
+        this.onBug(thrown);
+        this.#fail(ErrorCode.INTERNAL_ERROR, "internal error");
+      }
     }
   };
 
@@ -193,8 +199,6 @@ export class Http2Connection {
       case FrameType.SETTINGS:
         this.#onSettings(read);
         return;
-      case FrameType.PRIORITY:
-        return; // advice that nobody follows any more
       default:
         this.#inner.push(read.whole);
     }
@@ -393,8 +397,7 @@ export class Http2Connection {
       case FrameType.HEADERS:
       case FrameType.CONTINUATION:
       case FrameType.RST_STREAM:
-        if (this.#held.length > 0) this.#held.push(sent);
-        else this.#fromInnerStream(sent);
+        this.#fromInnerStream(sent);
         return;
       case FrameType.SETTINGS:
         this.#innerSaidSettings = true;
@@ -406,6 +409,7 @@ export class Http2Connection {
         const rewritten = Buffer.from(sent.whole);
         rewritten.writeUInt32BE(last, FRAME_HEADER_BYTES);
         this.write(rewritten);
+        if (rewritten.readUInt32BE(FRAME_HEADER_BYTES + 4) !== ErrorCode.NO_ERROR) this.#cutOff();
         return;
       }
     }
@@ -414,17 +418,22 @@ export class Http2Connection {
 
   #fromInnerStream(sent: Frame): void {
     const { type, flags, stream, whole } = sent;
-    if (type === FrameType.DATA) {
-      const bytes = whole.length - FRAME_HEADER_BYTES;
-      if (bytes > this.sendWindow || this.#held.length > 0) {
-        this.#held.push(sent);
-        return;
-      }
-      this.sendWindow -= bytes;
-      this.#innerWindow -= bytes;
-    } else if (this.#held.length > 0) {
+    if (this.#held.length > 0) {
       this.#held.push(sent);
       return;
+    }
+    if (type === FrameType.DATA) {
+      const bytes = whole.length - FRAME_HEADER_BYTES;
+      const room = Math.min(bytes, this.sendWindow);
+      this.sendWindow -= room;
+      this.#innerWindow -= room;
+      if (room < bytes) {
+        // What there is room for leaves: a client may wait for it before it grants more.
+        const cut = FRAME_HEADER_BYTES + room;
+        if (room > 0) this.write(frame(type, 0, stream, whole.subarray(FRAME_HEADER_BYTES, cut)));
+        this.#held.push({ type, flags, stream, whole: frame(type, flags, stream, whole.subarray(cut)) });
+        return;
+      }
     }
     this.write(whole);
     if (type === FrameType.RST_STREAM) this.#innerStreams.delete(stream);
@@ -513,11 +522,14 @@ export class Http2Connection {
   #fail(code: number, why: string): void {
     if (this.#over) return;
     this.write(goAway(this.#highest, code, why));
+    this.#cutOff();
+  }
+
+  /** Sends what was written, and ends whether or not the client ends its side. */
+  #cutOff(): void {
     this.#innerSaidSettings = true;
     this.#flush();
     this.#over = true;
-    this.socket.end();
-    // Whether or not the client ends its side.
     this.socket.destroySoon();
   }
 

@@ -18,7 +18,6 @@ const ENTRY_OVERHEAD_BYTES = 32;
 export const HEADER_LIST_BYTES_MAX = 64 * 1024;
 
 const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-// eslint-disable-next-line no-control-regex -- they are what is looked for
 const NOT_IN_VALUES = /[\0\r\n]/;
 
 /** What ends a connection: after it the tables of both sides may differ. */

@@ -2,7 +2,15 @@
 // keeps to the client's windows.
 
 import type { Http2Connection } from "./connection.js";
-import { Flag, FRAME_HEADER_BYTES, FrameType, headersFrames, resetStream, windowUpdate, writeFrameHeader } from "./frames.js";
+import {
+  Flag,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  headersFrames,
+  resetStream,
+  windowUpdate,
+  writeFrameHeader,
+} from "./frames.js";
 
 /** Who serves a stream. */
 export interface StreamUser {
