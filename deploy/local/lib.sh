@@ -46,6 +46,9 @@ nodejs:22    12  npm:node-linux-ARCH@22.23.3:bin/node  node:22-slim      node -v
 nodejs:24    12  npm:node-linux-ARCH@24.21.0:bin/node  node:24-slim      node -v
 python:3.11  12  apt:python3                           python:3.11-slim  python3 --version
 python:3.13  13  apt:python3                           python:3.13-slim  python3 --version
+ruby:3.3     13  apt:ruby                              ruby:3.3-slim     ruby --version
+php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  php:8.4-cli  php --version
+java:21      13  apt:openjdk-21-jdk-headless           eclipse-temurin:21-jdk  java --version
 END
 }
 
