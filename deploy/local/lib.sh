@@ -37,7 +37,7 @@ seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f"
 
 # ---- kinds ----
 # One row per kind: the Debian that its base stands on when it is made here, what makes the language of that Debian, the
-# public image that is its base otherwise, and the command that says its version. `apt:` names packages of that Debian;
+# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names packages of that Debian;
 # `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
 kinds() {
   cat <<'END'
@@ -46,9 +46,9 @@ nodejs:22    12  npm:node-linux-ARCH@22.23.3:bin/node  node:22-slim      node -v
 nodejs:24    12  npm:node-linux-ARCH@24.21.0:bin/node  node:24-slim      node -v
 python:3.11  12  apt:python3                           python:3.11-slim  python3 --version
 python:3.13  13  apt:python3                           python:3.13-slim  python3 --version
-ruby:3.3     13  apt:ruby                              ruby:3.3-slim     ruby --version
-php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  php:8.4-cli  php --version
-java:21      13  apt:openjdk-21-jdk-headless           eclipse-temurin:21-jdk  java --version
+ruby:3.3     13  apt:ruby                              -                 ruby --version
+php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  -  php --version
+java:21      13  apt:openjdk-21-jdk-headless           -                 java --version
 END
 }
 

@@ -66,6 +66,10 @@ export const invokerSettings = {
     ["none", "bridge"],
     "none",
   ),
+  launcherDir: text(
+    "folder of the launcher, which serves the kinds without a server of their own; deploy/local/images fills it",
+    "/var/cache/weft/launcher",
+  ),
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),
@@ -92,6 +96,7 @@ export type InvokerSettings = ConfigOf<typeof invokerSettings>;
 export const INVOKER_DEFAULTS = {
   dockerHost: invokerSettings.dockerHost.default as string,
   sandboxNetwork: invokerSettings.sandboxNetwork.default as "bridge" | "none",
+  launcherDir: invokerSettings.launcherDir.default as string,
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,

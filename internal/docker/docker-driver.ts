@@ -13,7 +13,7 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { Agent } from "node:http";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { inspect } from "node:util";
 
 import type { Clock } from "../base/clock.js";
@@ -22,7 +22,7 @@ import type { Log } from "../base/log.js";
 import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
 import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
-import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { DockerSandbox } from "./docker-sandbox.js";
@@ -35,6 +35,10 @@ const BOOT_LABEL = "weft.boot";
 const DIRECTORY_LABEL = "weft.directory";
 /** Where a sandbox finds its socket. */
 const LINK_DIRECTORY = "/weft/link";
+/** Where one of a kind with a launcher finds that. */
+const LAUNCHER_DIRECTORY = "/weft/launcher";
+/** Where images have what lies in a folder of the runtimes folder. */
+const RUNTIME_DIRECTORY = "/weft/runtime";
 /** Open files of one process inside. */
 const FILES_MAX = 1024;
 /** Memory that gets the weight of one whole share of processor time. */
@@ -60,6 +64,11 @@ export interface DockerDriverDeps {
   readonly directory: string;
   /** Whether code inside may call out. docs/adr/0003-sandbox-network.md */
   readonly network: "none" | "bridge";
+  /**
+   * The launcher's program, absolute, as Docker sees it; its folder is mounted into sandboxes of the kinds that need it.
+   * Default none: they cannot be made.
+   */
+  readonly launcher?: string | undefined;
   /** Network and bridge for `bridge`; at most 15 characters. Default weft-sandboxes. */
   readonly networkName?: string;
   /** Default /sys/fs/cgroup. */
@@ -110,7 +119,12 @@ export class DockerDriver implements SandboxDriver {
     await this.#networkReady();
     const images = await this.#ask(this.#docker.listImages());
     const tags = new Set(images.flatMap((image) => (image.RepoTags as string[] | null) ?? []));
-    return this.deps.manifest.kinds.filter((kind) => tags.has(kind.image)).map((kind) => kind.kind);
+    const { kinds } = this.deps.manifest;
+    return kinds.filter((kind) => tags.has(kind.image) && this.#launches(kind)).map((kind) => kind.kind);
+  }
+
+  #launches(kind: RuntimeKind): boolean {
+    return kind.launcher === undefined || this.deps.launcher !== undefined;
   }
 
   async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
@@ -160,6 +174,7 @@ export class DockerDriver implements SandboxDriver {
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
     const kind = this.deps.manifest.find(spec.kind);
     if (!kind) throw imageMissing(spec.kind, "no image is named for it in runtimes/manifest.json");
+    if (!this.#launches(kind)) throw imageMissing(spec.kind, "the launcher is not there");
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the docker driver is closed");
     if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the start of a sandbox was given up");
     privateDirectory(this.deps.directory);
@@ -249,8 +264,17 @@ export class DockerDriver implements SandboxDriver {
       WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
       WEFT_KIND: spec.kind,
     };
+    const { launcher } = this.deps;
+    const binds = [`${directory}:${LINK_DIRECTORY}:ro`];
+    let entrypoint: string[] | undefined;
+    if (kind.launcher !== undefined && launcher !== undefined) {
+      binds.push(`${dirname(launcher)}:${LAUNCHER_DIRECTORY}:ro`);
+      const args = launcherArgs(kind, (path) => `${RUNTIME_DIRECTORY}${path.slice(path.indexOf("/"))}`);
+      entrypoint = [`${LAUNCHER_DIRECTORY}/${basename(launcher)}`, ...args];
+    }
     return {
       Image: kind.image,
+      ...(entrypoint && { Entrypoint: entrypoint }),
       User: USER,
       Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
       Labels: {
@@ -260,7 +284,7 @@ export class DockerDriver implements SandboxDriver {
       },
       Hostname: "sandbox",
       HostConfig: {
-        Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
+        Binds: binds,
         NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
