@@ -8,8 +8,18 @@ import { rolldown } from "rolldown";
 /** Modules that nodejs actions find without bringing them, as in OpenWhisk's images. */
 const SHIPPED_MODULES = ["openwhisk"];
 
-for (const path of ["internal/gen/weft.binpb", "runtimes/manifest.json", "runtimes/python/server.py"]) {
+for (const path of [
+  "internal/gen/weft.binpb",
+  "runtimes/manifest.json",
+  "runtimes/python/server.py",
+  "runtimes/ruby/loop.rb",
+  "runtimes/php/loop.php",
+]) {
   cpSync(path, `dist/${path}`);
+}
+rmSync("dist/runtimes/java", { recursive: true, force: true });
+for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
+  cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });
 }
 cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
 
