@@ -9,7 +9,6 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
-import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
@@ -37,10 +36,17 @@ final class Action {
         var cut = name.indexOf('#');
         var className = cut < 0 ? name : name.substring(0, cut);
         var methodName = cut < 0 ? "main" : name.substring(cut + 1);
+        var classPath = classPath(directory);
         if (file != null) {
-            Source.compile(file, className, directory);
+            Source.compile(file, className, directory, classPath);
+        } else if (Files.notExists(directory.resolve(className.replace('.', '/') + ".class"))) {
+            Source.compileAll(directory, classPath);
         }
-        var loader = new URLClassLoader(classPath(directory), Action.class.getClassLoader());
+        var urls = new ArrayList<URL>();
+        for (var path : classPath) {
+            urls.add(path.toUri().toURL());
+        }
+        var loader = new URLClassLoader(urls.toArray(URL[]::new), Action.class.getClassLoader());
         Thread.currentThread().setContextClassLoader(loader);
         Class<?> type;
         try {
@@ -78,23 +84,17 @@ final class Action {
     }
 
     /** The unpacked jar, and jars that came along in it: at its top or in lib. */
-    private static URL[] classPath(Path directory) throws IOException {
-        var found = new ArrayList<URL>();
-        found.add(urlOf(directory));
+    private static List<Path> classPath(Path directory) throws IOException {
+        var found = new ArrayList<Path>();
+        found.add(directory);
         for (var folder : List.of(directory, directory.resolve("lib"))) {
             if (!Files.isDirectory(folder)) {
                 continue;
             }
-            try (var files = Files.newDirectoryStream(folder, "*.jar")) {
-                for (var jar : files) {
-                    found.add(urlOf(jar));
-                }
+            try (var jars = Files.newDirectoryStream(folder, "*.jar")) {
+                jars.forEach(found::add);
             }
         }
-        return found.toArray(URL[]::new);
-    }
-
-    private static URL urlOf(Path path) throws MalformedURLException {
-        return path.toUri().toURL();
+        return found;
     }
 }

@@ -1,9 +1,11 @@
 package weft;
 
+import java.io.File;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import javax.tools.Diagnostic;
@@ -16,24 +18,40 @@ import javax.tools.ToolProvider;
 final class Source {
     private Source() {}
 
-    /** Compiles a file, whose public class is the named one, into a folder. */
-    static void compile(Path file, String className, Path into) throws Unloadable, IOException {
+    /** Compiles one file, whose public class is the named one, into a folder. */
+    static void compile(Path file, String className, Path into, List<Path> classPath) throws Unloadable, IOException {
+        // The compiler wants a file to be called as its class is, and the file is called as the action is.
+        compile(List.of(unit(className.replace('.', '/') + ".java", file)), into, classPath);
+    }
+
+    /** Compiles all sources of a folder into it. */
+    static void compileAll(Path folder, List<Path> classPath) throws Unloadable, IOException {
+        List<Path> files;
+        try (var all = Files.walk(folder)) {
+            files = all.filter(path -> path.toString().endsWith(".java") && Files.isRegularFile(path)).sorted().toList();
+        }
+        var units = new ArrayList<JavaFileObject>();
+        for (var file : files) {
+            units.add(unit(folder.relativize(file).toString(), file));
+        }
+        if (!units.isEmpty()) {
+            compile(units, folder, classPath);
+        }
+    }
+
+    private static void compile(List<JavaFileObject> units, Path into, List<Path> classPath) throws Unloadable, IOException {
         var compiler = ToolProvider.getSystemJavaCompiler();
         if (compiler == null) {
-            throw new Unloadable("this image has no compiler; bring a jar");
+            throw new Unloadable("there is no compiler here; bring a jar");
         }
-        // The compiler wants a file to be called as its class is, and the file is called as the action is.
-        var text = Files.readString(file);
-        var unit = new SimpleJavaFileObject(URI.create("string:///" + className.replace('.', '/') + ".java"), JavaFileObject.Kind.SOURCE) {
-            @Override
-            public CharSequence getCharContent(boolean ignoreEncodingErrors) {
-                return text;
-            }
-        };
+        var path = System.getProperty("java.class.path");
+        for (var entry : classPath) {
+            path += File.pathSeparator + entry;
+        }
         var found = new DiagnosticCollector<JavaFileObject>();
-        var options = List.of("-d", into.toString(), "-cp", System.getProperty("java.class.path"), "-g", "-proc:none", "-nowarn");
+        var options = List.of("-d", into.toString(), "-cp", path, "-g", "-proc:none", "-nowarn");
         try (var files = compiler.getStandardFileManager(found, Locale.ROOT, null)) {
-            if (compiler.getTask(null, files, found, options, null, List.of(unit)).call()) {
+            if (compiler.getTask(null, files, found, options, null, units).call()) {
                 return;
             }
         }
@@ -45,9 +63,18 @@ final class Source {
         throw new Unloadable(first.getMessage(Locale.ROOT).lines().findFirst().orElse("it does not compile") + " (" + place(first) + ")");
     }
 
+    private static JavaFileObject unit(String name, Path file) throws IOException {
+        var text = Files.readString(file);
+        return new SimpleJavaFileObject(URI.create("source:/" + name.replace(" ", "%20")), JavaFileObject.Kind.SOURCE) {
+            @Override
+            public CharSequence getCharContent(boolean ignoreEncodingErrors) {
+                return text;
+            }
+        };
+    }
+
     private static String place(Diagnostic<? extends JavaFileObject> mistake) {
         var file = mistake.getSource();
-        var name = file == null ? "" : Path.of(file.getName()).getFileName() + ":";
-        return name + mistake.getLineNumber();
+        return file == null ? "command line" : file.getName().substring(1) + ":" + mistake.getLineNumber();
     }
 }
