@@ -495,6 +495,7 @@ export class Sandbox implements Pooled {
   // ---- how calls end ----
 
   #fail(run: Run, failure: Failure): void {
+    if (failure.note !== undefined) run.logs.note(failure.note);
     this.#finish(run, failure.outcome, errorJson(failure.error), 0, failure.timedOut ?? false, false);
   }
 
@@ -601,7 +602,10 @@ export class Sandbox implements Pooled {
       }
       case "running":
         if (run.canceledBecause === undefined) metrics.runTimeouts.inc();
-        this.#fail(run, run.canceledBecause === undefined ? runTimedOut(timeoutMs) : canceled(run.canceledBecause));
+        this.#fail(
+          run,
+          run.canceledBecause === undefined ? runTimedOut(timeoutMs, run.initMs) : canceled(run.canceledBecause),
+        );
         return;
       case "over":
     }

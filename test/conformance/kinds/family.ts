@@ -22,7 +22,7 @@ const expectation = z.strictObject({
   outcome: z.enum(["success", "applicationError", "developerError"]).optional(),
   error: pattern.optional(),
   result: z.unknown().optional(),
-  log: pattern.optional(),
+  log: z.union([pattern, z.array(pattern)]).optional(),
   refused: pattern.optional(),
 });
 export type Expectation = Readonly<z.infer<typeof expectation>>;
