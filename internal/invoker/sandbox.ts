@@ -406,6 +406,7 @@ export class Sandbox implements Pooled {
       __OW_DEADLINE: String(Math.round(payer.startWallMs + this.#ask.timeoutMs)),
     };
     if (caller.apiKey !== "") env["__OW_API_KEY"] = caller.apiKey;
+    if (this.#ask.concurrency > 1) env["__OW_ALLOW_CONCURRENT"] = "true";
     this.#process?.link.send(
       encoder.init({
         actionName: this.#ask.key.slice(this.#ask.key.lastIndexOf("/") + 1),
