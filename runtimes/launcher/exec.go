@@ -31,6 +31,7 @@ type execs struct {
 }
 
 func (e *execs) load(init initMessage, out *output) error {
+	setVariables(init, out)
 	laid, err := e.place.lay(init)
 	if err != nil {
 		return err

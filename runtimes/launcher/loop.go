@@ -39,6 +39,7 @@ type looper struct {
 }
 
 func (l *loop) load(init initMessage, out *output) error {
+	setVariables(init, out)
 	laid, err := l.place.lay(init)
 	if err != nil {
 		return err
@@ -238,6 +239,16 @@ func (l *looper) answer() ([]byte, error) {
 
 // request is one line: line ends between the parts of JSON are as good as spaces.
 func request(m runMessage) []byte {
+	line := requestStart(m)
+	line = strconv.AppendUint(append(line, `,"remaining_ms":`...), uint64(m.remainingMs), 10)
+	if m.traceparent != "" {
+		line = appendJSON(append(line, `,"traceparent":`...), m.traceparent)
+	}
+	return append(line, '}', '\n')
+}
+
+// requestStart is all of it that OpenWhisk has, without the last bracket.
+func requestStart(m runMessage) []byte {
 	line := make([]byte, 0, len(m.params)+512)
 	line = append(line, `{"value":`...)
 	at := len(line)
@@ -251,11 +262,7 @@ func request(m runMessage) []byte {
 		line = append(append(append(line, `,"`...), one.name...), `":`...)
 		line = appendJSON(line, one.value)
 	}
-	line = strconv.AppendUint(append(line, `,"remaining_ms":`...), uint64(m.remainingMs), 10)
-	if m.traceparent != "" {
-		line = appendJSON(append(line, `,"traceparent":`...), m.traceparent)
-	}
-	return append(line, '}', '\n')
+	return line
 }
 
 type sibling struct{ name, value string }

@@ -54,6 +54,7 @@ func main() {
 var modes = map[string]func(place) (server, string){
 	"loop": func(at place) (server, string) { return &loop{place: at}, "" },
 	"exec": func(at place) (server, string) { return &execs{place: at}, "1" },
+	"http": func(at place) (server, string) { return &image{place: at}, "" },
 }
 
 func usage() {

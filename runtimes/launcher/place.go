@@ -69,6 +69,15 @@ func (p place) command(a action) ([]string, error) {
 	return []string{"/bin/sh", path}, nil
 }
 
+// setVariables makes the environment of the action ours, for all that we start.
+func setVariables(init initMessage, out *output) {
+	for name, value := range init.env {
+		if err := os.Setenv(name, value); err != nil {
+			out.write(stderr, fmt.Appendf(nil, "the parameter %q cannot be an environment variable: %v\n", name, err))
+		}
+	}
+}
+
 // environment of what is started: ours, which has that of the action, and more. Empty values are left out.
 func environment(more map[string]string) []string {
 	var all []string

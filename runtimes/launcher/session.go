@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -84,13 +85,8 @@ func (s *session) init(m initMessage) {
 	go func() {
 		out := newOutput(s.link, 0, m.logLimitBytes)
 		var err error
-		for name, value := range m.env {
-			if err := os.Setenv(name, value); err != nil {
-				out.write(stderr, fmt.Appendf(nil, "the parameter %q cannot be an environment variable: %v\n", name, err))
-			}
-		}
 		if len(m.code) == 0 && !codeless(s.server) {
-			err = fmt.Errorf("there is no code to run")
+			err = errors.New("there is no code to run")
 		} else {
 			err = s.server.load(m, out)
 		}

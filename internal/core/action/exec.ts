@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import type { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { qualifiedKey, resolveName } from "../tenancy/name.js";
+import { archiveProblem } from "./archive.js";
 import { BUILTIN_KIND, CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
-import { zipProblem } from "./zip.js";
 
 /** Code as a request gives it. */
 export interface ExecInput {
@@ -53,7 +53,7 @@ export function checkExec(
   else if (runtime.deprecated) {
     violations.add("exec.kind", `"${runtime.kind}" is no longer supported; actions of it can be read and deleted`);
   }
-  checkCode(input, violations);
+  checkCode(input, runtime?.family, violations);
   if (input.main.length > MAIN_LENGTH_MAX) {
     violations.add("exec.main", `longer than allowed: ${input.main.length} > ${MAIN_LENGTH_MAX} characters`);
   } else if (/[\0-\x1f\x7f]/.test(input.main)) violations.add("exec.main", "must not contain control characters");
@@ -84,7 +84,7 @@ function checkSequence(input: ExecInput, namespace: string, violations: Violatio
 
 const NO_CODE = { main: undefined, binary: false, codeDigest: "", codeSize: 0 };
 
-function checkCode({ code, binary }: ExecInput, violations: Violations): void {
+function checkCode({ code, binary }: ExecInput, family: string | undefined, violations: Violations): void {
   if (code.length === 0) {
     violations.add("exec.code", "must not be empty");
     return;
@@ -97,7 +97,7 @@ function checkCode({ code, binary }: ExecInput, violations: Violations): void {
     if (!isUtf8(code)) violations.add("exec.code", "must be UTF-8 text; for an archive set exec.binary");
     return;
   }
-  const problem = zipProblem(code);
+  const problem = archiveProblem(code, family);
   if (problem !== undefined) violations.add("exec.code", problem);
 }
 
