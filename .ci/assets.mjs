@@ -8,15 +8,26 @@ import { rolldown } from "rolldown";
 /** Modules that nodejs actions find without bringing them, as in OpenWhisk's images. */
 const SHIPPED_MODULES = ["openwhisk"];
 
-for (const path of ["internal/gen/weft.binpb", "runtimes/manifest.json", "runtimes/python/server.py"]) {
+for (const path of [
+  "internal/gen/weft.binpb",
+  "runtimes/manifest.json",
+  "runtimes/python/server.py",
+  "runtimes/ruby/loop.rb",
+  "runtimes/php/loop.php",
+  "runtimes/native/example.sh",
+]) {
   cpSync(path, `dist/${path}`);
+}
+rmSync("dist/runtimes/java", { recursive: true, force: true });
+for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
+  cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });
 }
 cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
 
 // The launcher is built by deploy/local/images; its source's digest says where that puts it and where we look for it.
 const launcher = createHash("sha256");
 for (const name of readdirSync("runtimes/launcher", { recursive: true }).sort()) {
-  if (/\.(go|mod|bin)$|^Dockerfile$/.test(name))
+  if (/(?<!_test)\.go$|^go\.mod$|^Dockerfile$/.test(name))
     launcher.update(`${name}\n`).update(readFileSync(`runtimes/launcher/${name}`));
 }
 mkdirSync("dist/runtimes/launcher", { recursive: true });

@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import type { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { qualifiedKey, resolveName } from "../tenancy/name.js";
+import { archiveProblem } from "./archive.js";
 import { BLACKBOX_KIND, BUILTIN_KIND, CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
-import { zipProblem } from "./zip.js";
 
 /** Code as a request gives it. */
 export interface ExecInput {
@@ -57,7 +57,7 @@ export function checkExec(
   else if (runtime.deprecated) {
     violations.add("exec.kind", `"${runtime.kind}" is no longer supported; actions of it can be read and deleted`);
   }
-  checkCode(input, violations);
+  checkCode(input, runtime?.family, violations);
   checkMain(input, violations);
   if (runtime?.requireMain && input.main === "") violations.add("exec.main", `is required for ${runtime.kind}`);
   return storedExec(runtime?.kind ?? kind, input);
@@ -108,7 +108,7 @@ function checkSequence(input: ExecInput, namespace: string, violations: Violatio
 
 const NO_CODE = { main: undefined, binary: false, codeDigest: "", codeSize: 0 };
 
-function checkCode({ code, binary }: ExecInput, violations: Violations): void {
+function checkCode({ code, binary }: ExecInput, family: string | undefined, violations: Violations): void {
   if (code.length === 0) {
     violations.add("exec.code", "must not be empty");
     return;
@@ -118,7 +118,7 @@ function checkCode({ code, binary }: ExecInput, violations: Violations): void {
     if (!isUtf8(code)) violations.add("exec.code", "must be UTF-8 text; for an archive set exec.binary");
     return;
   }
-  const problem = zipProblem(code);
+  const problem = archiveProblem(code, family);
   if (problem !== undefined) violations.add("exec.code", problem);
 }
 

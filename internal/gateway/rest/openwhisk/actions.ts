@@ -204,17 +204,18 @@ function readComponents(text: JsonText | undefined, own: string): string[] {
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-/** Base64 of the first three bytes of a zip archive. */
-const ZIP_START = "UEsD";
-/** An archive without entries starts with its end record. */
-const EMPTY_ZIP_START = "UEsF";
+/**
+ * Base64 of the first three bytes of a zip archive, of one without entries, which starts with its end record, and of a tar
+ * archive packed with gzip; and of an executable.
+ */
+const ARCHIVE_STARTS = ["UEsD", "UEsF", "H4sI", "f0VMR"];
 
 /**
  * Code is an archive when it is base64 of one. OpenWhisk takes everything that could be base64 for binary, which
  * misjudges short source text; looking at the archive's first bytes does not.
  */
 function decodeArchive(code: string): Buffer | undefined {
-  if (!code.startsWith(ZIP_START) && !code.startsWith(EMPTY_ZIP_START)) return undefined;
+  if (!ARCHIVE_STARTS.some((start) => code.startsWith(start))) return undefined;
   return code.length % 4 === 0 && isBase64(code) ? Buffer.from(code, "base64") : undefined;
 }
 
