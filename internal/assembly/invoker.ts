@@ -8,6 +8,7 @@ import { InvokerServiceService, type DescribeInvokerResponse } from "../gen/weft
 import { DiskCodeStore } from "../invoker/code-store.js";
 import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
 import { Invoker } from "../invoker/invoker.js";
+import { DiskJournal } from "../invoker/journal.js";
 import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import { workLink } from "../rpc/link-methods.js";
@@ -38,6 +39,7 @@ export async function startInvoker(
     | "stemCells"
     | "freezeAfterMs"
     | "idleTimeoutMs"
+    | "adoptWithinMs"
     | "drainGraceMs"
   > & {
     /** Where child-process sandboxes find programs. */
@@ -65,6 +67,7 @@ export async function startInvoker(
     bootId,
     address,
     driver,
+    journal: new DiskJournal(join(settings.stateDir, "journal"), log),
     network: wiring.links,
     code: new GrpcCodeSource(grpc, members),
     codeStore: new DiskCodeStore(join(settings.stateDir, "code"), CODE_DISK_BYTES_MAX, clock),
@@ -108,7 +111,7 @@ const STEMS_PER_MIN = 8;
 function driverOf(
   { log, clock, bootId, instanceId }: RoleContext,
   manifest: RuntimeManifest,
-  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "stateDir"> & {
+  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "stateDir" | "adoptWithinMs"> & {
     readonly programPath: string;
   },
 ): SandboxDriver {
@@ -134,6 +137,7 @@ function driverOf(
         bootId,
         directory,
         network: settings.sandboxNetwork,
+        reconnectMs: settings.adoptWithinMs,
       });
   }
 }

@@ -74,7 +74,14 @@ export function invokerMetrics(registry: MetricsRegistry<"invoker">) {
     help: "What had to be dropped because records could not be handed over?",
     labels: { what: ["logs", "record"] },
   });
+  const adoptions = registry.counter({
+    name: "weft_invoker_adoptions_total",
+    help: "How many sandboxes of the life before were taken over, and how many were not?",
+    labels: { result: ["adopted", "lost"] },
+  });
   return {
+    adopted: adoptions.bound({ result: "adopted" }),
+    notAdopted: adoptions.bound({ result: "lost" }),
     startCold: starts.bound({ start: "cold" }),
     startStem: starts.bound({ start: "stem" }),
     startWarm: starts.bound({ start: "warm" }),

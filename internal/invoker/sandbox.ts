@@ -88,6 +88,8 @@ export class Sandbox implements Pooled {
   #slots: SlotTable | undefined;
   #process: SandboxProcess | undefined;
   #exit: SandboxExit | undefined;
+  /** It comes from an earlier life, and its runtime has loaded the code already. */
+  #resumed = false;
   #power: "on" | "freezing" | "off" | "thawing" = "on";
   #freezable = true;
   #code: Code = NO_CODE;
@@ -155,7 +157,7 @@ export class Sandbox implements Pooled {
   // ---- its life ----
 
   /** It is made, or taken, for an action. Its code is fetched while the driver works. */
-  claim(ask: ActionAsk, order: SandboxOrder): void {
+  claim(ask: ActionAsk, order: SandboxOrder | undefined): void {
     this.#ask = ask;
     this.#slashedName = `/${ask.key}`;
     this.#slots = new SlotTable(ask.revisionId, Math.max(1, ask.concurrency));
@@ -180,6 +182,17 @@ export class Sandbox implements Pooled {
     void process.link.closed.then(() => this.#lost());
     this.#state = sandboxMachine.step("starting", this.#ask ? "ready" : "prepared");
     this.#becameReady();
+  }
+
+  /**
+   * It comes from an earlier life of the invoker.
+   * @param ask undefined: it is a stem cell
+   * @param loaded its runtime has loaded the code
+   */
+  adopted(process: SandboxProcess, ask: ActionAsk | undefined, loaded: boolean): void {
+    this.#resumed = loaded;
+    if (ask) this.claim(ask, undefined);
+    this.started(process);
   }
 
   /** Ends it now. Calls that run are answered that the invoker stopped. */
@@ -257,7 +270,8 @@ export class Sandbox implements Pooled {
       this.#send(run, this.#code.revision.spec);
       return;
     }
-    run.startKind = this.#code.kind === "loaded" ? "frozen" : this.origin;
+    if (this.#code.kind === "loaded" || this.#resumed) run.startKind = this.#power === "on" ? "warm" : "frozen";
+    else run.startKind = this.origin;
     run.dueMonoMs = run.request.expiresMonoMs;
     this.#waiting.push(run);
     this.#arm(run.dueMonoMs);
@@ -352,7 +366,9 @@ export class Sandbox implements Pooled {
     this.deps.code.load(ask.key, ask.revisionId).then(
       (revision) => {
         if (this.#state === "gone") return;
-        this.#code = { kind: "ready", revision };
+        this.#code = this.#resumed
+          ? { kind: "loaded", revision: { spec: revision.spec } }
+          : { kind: "ready", revision };
         this.#advance();
       },
       (thrown: unknown) => {
@@ -367,7 +383,10 @@ export class Sandbox implements Pooled {
     const gone = error.kind === "notFound";
     if (!gone) this.deps.log.warn("the code of an action could not be fetched", { action: ask.key, error });
     // Without a call nobody needs to know: the first one tries again, and is told.
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0) {
+      if (gone && this.#resumed) this.#gone("evicted");
+      return;
+    }
     for (const run of [...this.#waiting]) {
       // What nobody waits for is tried again elsewhere; a caller is told.
       if (!gone && run.request.async) this.#sendBack(run, "staleLease");

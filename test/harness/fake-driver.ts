@@ -21,12 +21,14 @@ import type { Clock } from "../../internal/base/clock.js";
 import { WeftError } from "../../internal/base/errors.js";
 import type { MessageLink } from "../../internal/base/socket-link.js";
 import type {
+  AdoptedSandbox,
   DriverAbilities,
   RawOutput,
   SandboxDriver,
   SandboxExit,
   SandboxProcess,
   SandboxSpec,
+  Survivor,
 } from "../../internal/core/sandbox/driver.js";
 import {
   FromSandbox,
@@ -45,6 +47,10 @@ export interface FakeDriverOptions {
   readonly destroyMs?: number;
   /** True: a creation that is not wanted any more is finished all the same. */
   readonly deaf?: boolean;
+  /** Its sandboxes outlive the invoker. */
+  readonly survives?: boolean;
+  /** What the life before has left; what is busy there does not come back. */
+  readonly inherited?: readonly FakeSandbox[];
 }
 
 export class FakeDriver implements SandboxDriver {
@@ -84,6 +90,7 @@ export class FakeDriver implements SandboxDriver {
       if (failure) throw failure;
       const sandbox = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
       this.made.push(sandbox);
+      if (this.options.survives === true) sandbox.mark = `mark-${this.made.length}`;
       return sandbox;
     } finally {
       this.creating -= 1;
@@ -100,6 +107,22 @@ export class FakeDriver implements SandboxDriver {
     return this.alive.reduce((sum, sandbox) => sum + sandbox.spec.memoryMb, 0);
   }
 
+  adopt(survivors: readonly Survivor[]): Promise<readonly AdoptedSandbox[]> {
+    const adopted: AdoptedSandbox[] = [];
+    for (const { mark, spec } of survivors) {
+      const before = this.options.inherited?.find(
+        (one) => one.mark === mark && !one.destroyed && one.outstanding === 0,
+      );
+      if (!before) continue;
+      const process = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
+      process.mark = mark;
+      process.inits.push(...before.inits);
+      this.made.push(process);
+      adopted.push({ mark, process, loaded: before.inits.length > 0 });
+    }
+    return Promise.resolve(adopted);
+  }
+
   cleanUp(): Promise<number> {
     const removed = this.leftBehind;
     this.leftBehind = 0;
@@ -114,6 +137,7 @@ export class FakeDriver implements SandboxDriver {
 
 /** One of its sandboxes, with an inside to look at. */
 export class FakeSandbox implements SandboxProcess {
+  mark: string | undefined;
   readonly languageVersion = "20.0.0";
   readonly link: MessageLink;
   readonly exited: Promise<SandboxExit>;
