@@ -19,10 +19,11 @@ import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
 import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
 import { EpochFence } from "../core/sandbox/slots.js";
 import type { SandboxState } from "../core/sandbox/state.js";
+import { LoadBreaker } from "../core/scaling/load-breaker.js";
 import type { CodeCache } from "./code-cache.js";
 import type { SandboxJournal } from "./journal.js";
 import { STATES, type EndName, type InvokerMetrics } from "./metrics.js";
-import { Sandbox, type SandboxDeps, type SandboxOrder } from "./sandbox.js";
+import { Sandbox, type LoadFailure, type SandboxDeps, type SandboxOrder } from "./sandbox.js";
 import { SandboxEncoder } from "./sandbox-codec.js";
 import type { InvokerSettings, StemSetting } from "./settings.js";
 
@@ -102,6 +103,9 @@ export class SandboxHost {
   /** Why making one failed, until that is reported. */
   readonly #failures = new WeakMap<Sandbox, string>();
   readonly #encoder = new SandboxEncoder();
+  readonly #loads = new LoadBreaker<LoadFailure>();
+  /** Sandboxes without a process, for code that does not load, and what ends each when it is to be tried again. */
+  readonly #standIns = new Map<Sandbox, () => void>();
   readonly #sandboxDeps: SandboxDeps;
   readonly fence = new EpochFence();
   #kinds: ReadonlySet<string> = new Set();
@@ -128,6 +132,8 @@ export class SandboxHost {
       tracer,
       code,
       encoder: this.#encoder,
+      loads: this.#loads,
+      chance: () => random.next(),
       cancelGraceMs: settings.cancelGraceMs,
       greedyClock: () => this.#greedyClock,
       changed: (sandbox, what) => {
@@ -140,6 +146,7 @@ export class SandboxHost {
     metrics.memoryTotal.set(settings.memoryMb * MIB);
     metrics.memoryUsed.from(() => this.#usedMb * MIB);
     metrics.memoryEvictable.from(() => this.evictableMb * MIB);
+    metrics.loadsPaused.from(() => this.#loads.paused(clock.monoMs()));
     metrics.startQueue.from(() => this.#demand.size + this.#stemStarts.size);
     metrics.startQueueAge.from(() => this.#demand.headAgeMs(clock.monoMs()) / 1_000);
   }
@@ -254,6 +261,7 @@ export class SandboxHost {
       this.#refuse(key, by, action, "startFailed", `this invoker does not run ${action.kind}`);
       return;
     }
+    if (this.#standIn(key, action, by)) return;
     this.#countDemand(action);
     const stem = this.#findStem(action);
     if (stem) {
@@ -286,6 +294,28 @@ export class SandboxHost {
     if (!sandbox) return true;
     this.deps.slotsGone(number);
     sandbox.endWhenIdle("evicted");
+    return true;
+  }
+
+  /** Code that does not load gets no sandbox until it is tried again. @returns false when it is to be tried */
+  #standIn(key: string, action: ActionAsk, by: SandboxOrder): boolean {
+    const { clock, log } = this.deps;
+    const verdict = this.#loads.mayStart(action.revisionId, clock.monoMs());
+    if (verdict.kind === "load") return false;
+    this.#next += 1;
+    const sandbox = this.#addAs(this.#next, action.kind, 0); // it takes no memory
+    this.#remember(key, { sandbox });
+    sandbox.standIn(action, by);
+    this.#standIns.set(
+      sandbox,
+      clock.after(verdict.leftMs, () => sandbox.endWhenIdle("evicted")),
+    );
+    log.info("an action whose code does not load is left alone for a while", {
+      action: action.key,
+      failures: verdict.failures,
+      durationMs: Math.round(verdict.leftMs),
+    });
+    this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
     return true;
   }
 
@@ -453,6 +483,8 @@ export class SandboxHost {
     this.#usedMb -= sandbox.memoryMb;
     metrics.ends.bound({ reason }).inc();
     this.#aborts.get(sandbox.number)?.abort();
+    this.#standIns.get(sandbox)?.();
+    this.#standIns.delete(sandbox);
     const { process } = sandbox;
     if (process?.mark !== undefined) this.deps.journal.remove(process.mark);
     if (process) this.#destroy(sandbox, process);

@@ -8,6 +8,8 @@
 //   B3. A run that must be stopped takes the sandbox with it, but not its neighbours: the sandbox takes nothing new, and
 //       ends when they have ended. Its own caller is answered at once.
 //   B4. A call costs no timer: one timer per sandbox is set for the earliest moment at which it must look.
+//   B5. Code that failed to load again and again is left alone for a while: calls are told what the last load said, by the
+//       sandbox that they came to, which has no code then, or by a stand-in, which has no process either.
 
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
@@ -20,6 +22,7 @@ import type { RawOutput, SandboxExit, SandboxProcess } from "../core/sandbox/dri
 import { priorityOf, type Pooled } from "../core/sandbox/pool.js";
 import { SlotTable } from "../core/sandbox/slots.js";
 import { sandboxMachine, type SandboxState } from "../core/sandbox/state.js";
+import type { LoadBreaker, LoadVerdict } from "../core/scaling/load-breaker.js";
 import type { CodeCache, LoadableRevision } from "./code-cache.js";
 import {
   canceled,
@@ -54,6 +57,10 @@ export interface SandboxDeps {
   readonly tracer: Tracer;
   readonly encoder: SandboxEncoder;
   readonly code: CodeCache;
+  /** What is known of code that does not load (B5). */
+  readonly loads: LoadBreaker<LoadFailure>;
+  /** Between 0 and 1. */
+  readonly chance: () => number;
   readonly cancelGraceMs: number;
   /** The clock of the greedy-dual eviction. */
   readonly greedyClock: () => number;
@@ -68,7 +75,19 @@ type Code =
   | { readonly kind: "fetching" }
   | { readonly kind: "ready"; readonly revision: LoadableRevision }
   | { readonly kind: "loading"; readonly revision: LoadableRevision; readonly payer: Run; readonly span: Span }
-  | { readonly kind: "loaded"; readonly revision: { readonly spec: LoadableRevision["spec"] } };
+  | { readonly kind: "loaded"; readonly revision: { readonly spec: LoadableRevision["spec"] } }
+  /** B5: of a stand-in. */
+  | { readonly kind: "failed" };
+
+/** What a load of code said that failed, as each of its calls is told. */
+export interface LoadFailure {
+  readonly spec: LoadableRevision["spec"];
+  readonly outcome: Failure["outcome"];
+  readonly resultJson: Uint8Array;
+  readonly timedOut: boolean;
+}
+
+type KnownFailure = Extract<LoadVerdict<LoadFailure>, { readonly kind: "answer" }>;
 
 /** Who asked for it, to be told when it is there. */
 export interface SandboxOrder {
@@ -193,6 +212,14 @@ export class Sandbox implements Pooled {
     this.#resumed = loaded;
     if (ask) this.claim(ask, undefined);
     this.started(process);
+  }
+
+  /** B5. It is there at once, and tells its calls what is known as long as that is all there is. */
+  standIn(ask: ActionAsk, order: SandboxOrder): void {
+    this.#code = { kind: "failed" };
+    this.claim(ask, order);
+    this.#state = sandboxMachine.step("starting", "ready");
+    this.#becameReady();
   }
 
   /** Ends it now. Calls that run are answered that the invoker stopped. */
@@ -332,6 +359,16 @@ export class Sandbox implements Pooled {
       case "loaded": {
         const { spec } = this.#code.revision;
         for (const run of this.#waiting.splice(0)) this.#send(run, spec);
+        return;
+      }
+      case "failed": {
+        const verdict = this.deps.loads.known(this.#slots?.revisionId ?? "", this.deps.clock.monoMs());
+        if (verdict.kind === "answer") {
+          this.#tellAll(verdict);
+          return;
+        }
+        for (const run of [...this.#waiting]) this.#sendBack(run, "staleLease");
+        this.endWhenIdle("evicted");
       }
     }
   }
@@ -396,8 +433,13 @@ export class Sandbox implements Pooled {
   }
 
   #init(revision: LoadableRevision): void {
-    const { clock, tracer, encoder } = this.deps;
+    const { clock, tracer, encoder, loads } = this.deps;
     const now = clock.monoMs();
+    const verdict = loads.mayLoad(this.#slots?.revisionId ?? "", now);
+    if (verdict.kind === "answer") {
+      this.#tellAll(verdict);
+      return;
+    }
     const payer = this.#waiting.find((run) => now < run.request.expiresMonoMs);
     if (!payer || !this.#ask) {
       for (const run of [...this.#waiting]) this.#sendBack(run, "expired");
@@ -437,6 +479,32 @@ export class Sandbox implements Pooled {
       }),
     );
     this.#arm(payer.dueMonoMs);
+  }
+
+  /** B5 */
+  #tellAll({ failure, failures, leftMs }: KnownFailure): void {
+    const { clock, metrics } = this.deps;
+    for (const run of [...this.#waiting]) {
+      metrics.loadsSpared.inc();
+      run.startKind = "warm"; // nothing was started for it
+      run.spec = failure.spec;
+      const again = leftMs < 1_000 ? "soon" : `in ${Math.ceil(leftMs / 1_000)} s`;
+      run.logs.add(
+        "stderr",
+        nanosOfMs(clock.wallMs()),
+        `The code was not loaded for this activation: that failed ${failures} times in a row, the last time as told here. It is tried again ${again}.`,
+      );
+      this.#finish(run, failure.outcome, failure.resultJson, failure.resultJson.length, failure.timedOut, true);
+    }
+  }
+
+  /** B5 */
+  #loadFailed(failure: Omit<LoadFailure, "spec">): void {
+    if (this.#code.kind !== "loading") return;
+    const { revision, payer } = this.#code;
+    const { loads, clock, chance } = this.deps;
+    const known = { ...failure, spec: revision.spec };
+    loads.failed(payer.ask.revisionId, known, payer.startMonoMs, clock.monoMs(), chance());
   }
 
   /** The first call is what it was made for: its trace tells what the start took. A stem cell was made for nobody. */
@@ -614,6 +682,7 @@ export class Sandbox implements Pooled {
       case "initialising": {
         if (run.canceledBecause === undefined) metrics.initTimeouts.inc();
         const failure = run.canceledBecause === undefined ? initTimedOut(timeoutMs) : canceled(run.canceledBecause);
+        if (run.canceledBecause === undefined) this.#loadFailed(toldBy(failure));
         this.#endInit(metrics.initFailed, run);
         this.#failRuns(failure);
         return;
@@ -697,14 +766,16 @@ export class Sandbox implements Pooled {
     const { metrics } = this.deps;
     if (!ok) {
       const failure = initFailed(error);
+      const json = "json" in failure ? failure.json : errorJson(failure.error);
+      this.#loadFailed({ outcome: failure.outcome, resultJson: json, timedOut: false });
       this.#endInit(metrics.initFailed, payer);
       for (const run of this.#runs.values()) {
         run.spec ??= revision.spec;
-        const json = "json" in failure ? failure.json : errorJson(failure.error);
         this.#finish(run, failure.outcome, json, run === payer ? error.length : 0, false, false);
       }
       return;
     }
+    this.deps.loads.loaded(payer.ask.revisionId);
     this.#initMs = this.#endInit(metrics.initOk, payer);
     this.#code = { kind: "loaded", revision: { spec: revision.spec } }; // the code itself may go
     this.#send(payer, revision.spec);
@@ -772,7 +843,10 @@ export class Sandbox implements Pooled {
     if (this.#state === "gone") return;
     this.#dying = true;
     const payer = this.#code.kind === "loading" ? this.#code.payer : undefined;
-    if (payer) this.#endInit(this.deps.metrics.initFailed, payer);
+    if (payer) {
+      this.#loadFailed(toldBy(sandboxEnded(this.#exit, true, payer.logs.tail())));
+      this.#endInit(this.deps.metrics.initFailed, payer);
+    }
     this.#passRaw(undefined);
     if (this.#exit?.kind === "outOfMemory") {
       this.deps.log.info("a sandbox ran out of memory", { sandboxId: this.number, action: this.#ask?.key });
@@ -780,4 +854,8 @@ export class Sandbox implements Pooled {
     this.#failRuns((run) => sandboxEnded(this.#exit, payer !== undefined, (payer ?? run).logs.tail()));
     this.#gone("died");
   }
+}
+
+function toldBy({ outcome, error, timedOut = false }: Failure): Omit<LoadFailure, "spec"> {
+  return { outcome, resultJson: errorJson(error), timedOut };
 }

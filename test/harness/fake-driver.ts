@@ -67,6 +67,8 @@ export class FakeDriver implements SandboxDriver {
   /** Set: the next creations fail so. */
   readonly failures: WeftError[] = [];
   leftBehind = 0;
+  /** So many loads of code fail, whatever the code says. */
+  failInits = 0;
   /** Creations that are under way. */
   creating = 0;
   /** Most that were under way at once. */
@@ -90,6 +92,7 @@ export class FakeDriver implements SandboxDriver {
       if (failure) throw failure;
       const sandbox = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
       this.made.push(sandbox);
+      sandbox.failsInit = () => this.failInits > 0 && (this.failInits -= 1) >= 0;
       if (this.options.survives === true) sandbox.mark = `mark-${this.made.length}`;
       return sandbox;
     } finally {
@@ -138,6 +141,7 @@ export class FakeDriver implements SandboxDriver {
 /** One of its sandboxes, with an inside to look at. */
 export class FakeSandbox implements SandboxProcess {
   mark: string | undefined;
+  failsInit = (): boolean => false;
   readonly languageVersion = "20.0.0";
   readonly link: MessageLink;
   readonly exited: Promise<SandboxExit>;
@@ -253,6 +257,10 @@ export class FakeSandbox implements SandboxProcess {
   }
 
   async #init(init: Init): Promise<void> {
+    if (this.failsInit()) {
+      this.#say({ $case: "initResult", value: { ok: false, errorJson: json({ error: "no database" }) } });
+      return;
+    }
     for (const [step, rest] of stepsOf(init.code)) {
       if (step !== "init") continue;
       const [what = "", ...more] = rest.split(" ");
