@@ -86,6 +86,11 @@ export const invokerSettings = {
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
   freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
   idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+  adoptWithinMs: durationMs(
+    "an idle Docker sandbox whose invoker was killed waits so long for its next process; 0 ends it at once",
+    60_000,
+    { minMs: 0, maxMs: 3_600_000 },
+  ),
   drainGraceMs: durationMs(
     "how long calls may go on when the invoker stops; less than the grace of the process",
     7_000,
@@ -109,5 +114,6 @@ export const INVOKER_DEFAULTS = {
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
+  adoptWithinMs: invokerSettings.adoptWithinMs.default as number,
   drainGraceMs: invokerSettings.drainGraceMs.default as number,
 };
