@@ -40,9 +40,9 @@ import { DockerSandbox } from "./docker-sandbox.js";
 import { Freezer } from "./freezer.js";
 import { ImageRefused, Images, type ImageConfig } from "./images.js";
 import { RefusingSandbox } from "./refusing-sandbox.js";
+import { SECCOMP_PROFILE } from "./seccomp.js";
+import { asUser, SandboxUsers } from "./users.js";
 
-/** The user `weft` of the images, on nobody's machine anybody. */
-const USER = "65532:65532";
 const INVOKER_LABEL = "weft.invoker";
 const BOOT_LABEL = "weft.boot";
 const DIRECTORY_LABEL = "weft.directory";
@@ -55,6 +55,15 @@ const LAUNCHER_DIRECTORY = "/weft/launcher";
 const RUNTIME_DIRECTORY = "/weft/runtime";
 /** Open files of one process inside. */
 const FILES_MAX = 1024;
+/** Not 0: a machine that pipes core dumps into a program does so whatever the limit is, except 1. */
+const CORE_BYTES = 1;
+/** Nothing is seen of these. Docker's own list, and what tells of other sandboxes: who is how busy, and whose keys there are. */
+const MASKED_PATHS = [
+  ...["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"],
+  ...["interrupts", "kallsyms", "key-users"],
+]
+  .map((name) => `/proc/${name}`)
+  .concat("/sys/firmware", "/sys/devices/virtual/powercap");
 /** Memory that gets the weight of one whole share of processor time. */
 const MEMORY_MB_PER_1024_SHARES = 256;
 /** How long a failed create waits for its remains to be removed. */
@@ -99,6 +108,7 @@ export class DockerDriver implements SandboxDriver {
   readonly #images: Images;
   readonly #disks: DiskWatch;
   readonly #networkName: string;
+  readonly #users: SandboxUsers;
   readonly #live = new Map<string, DockerSandbox>();
   readonly #starting = new Set<Promise<unknown>>();
   /** Undoing what nobody waits for (D3). */
@@ -121,6 +131,7 @@ export class DockerDriver implements SandboxDriver {
     const { clock, log, localImages = [] } = deps;
     this.#images = new Images({ docker: this.#docker, clock, log, localImages });
     this.#disks = new DiskWatch(clock);
+    this.#users = new SandboxUsers(deps.directory);
     this.#freezer = new Freezer(deps.clock, deps.cgroupRoot ?? "/sys/fs/cgroup");
   }
 
@@ -189,10 +200,11 @@ export class DockerDriver implements SandboxDriver {
       await rm(socket, { force: true });
       rendezvous = await Rendezvous.listen(socket, true);
       const container = this.#docker.getContainer(id);
-      const found = this.#track(spec, mark, directory, container);
+      const { Config, State } = await this.#ask(container.inspect());
+      const found = this.#track(spec, mark, directory, container, this.#users.keep(Config.User));
       sandbox = found;
       this.#freezer.thaw(id);
-      if ((await this.#ask(container.inspect())).State.Paused) await this.#ask(container.unpause());
+      if (State.Paused) await this.#ask(container.unpause());
       await this.#attach(found);
       const { link, first } = await Promise.race([rendezvous.arrived, endsEarly(found, what)]);
       const hello = helloOf(first, what);
@@ -292,12 +304,18 @@ export class DockerDriver implements SandboxDriver {
     const making = (async () => {
       rendezvous = await Rendezvous.listen(join(directory, "s"), true);
       await this.#networkReady();
-      const options = this.#container(spec, kind, mark, directory);
-      const wanted = own ? asBlackbox(options, own, spec.memoryMb) : options;
-      const container = await this.#ask(this.#docker.createContainer(wanted), kind);
-      const sandbox = this.#track(spec, mark, directory, container);
-      if (own) this.#disks.add(sandbox);
-      return sandbox;
+      const user = this.#users.take();
+      try {
+        const options = this.#container(spec, kind, mark, directory, user);
+        const wanted = own ? asBlackbox(options, own, spec.memoryMb) : options;
+        const container = await this.#ask(this.#docker.createContainer(wanted), kind);
+        const sandbox = this.#track(spec, mark, directory, container, user);
+        if (own) this.#disks.add(sandbox);
+        return sandbox;
+      } catch (thrown) {
+        this.#users.release(user);
+        throw thrown;
+      }
     })();
     const what = `sandbox ${spec.sandbox} (${spec.kind})`;
     const starting = making.then((sandbox) => this.#start(sandbox, rendezvous, what));
@@ -354,22 +372,27 @@ export class DockerDriver implements SandboxDriver {
     cancel();
   }
 
-  #track(spec: SandboxSpec, mark: string, directory: string, container: Container): DockerSandbox {
+  #track(spec: SandboxSpec, mark: string, directory: string, container: Container, user: number): DockerSandbox {
     const { clock, log } = this.deps;
-    const sandbox = new DockerSandbox(
-      { clock, log, freezer: this.#freezer, gone: () => this.#live.delete(mark) },
-      spec,
-      directory,
-      container,
-      mark,
-    );
+    const gone = (): void => {
+      this.#live.delete(mark);
+      this.#users.release(user);
+    };
+    const sandbox = new DockerSandbox({ clock, log, freezer: this.#freezer, gone }, spec, directory, container, mark);
     this.#live.set(mark, sandbox);
     return sandbox;
   }
 
-  #container(spec: SandboxSpec, kind: RuntimeKind, mark: string, directory: string): ContainerCreateOptions {
+  #container(
+    spec: SandboxSpec,
+    kind: RuntimeKind,
+    mark: string,
+    directory: string,
+    user: number,
+  ): ContainerCreateOptions {
     const memoryBytes = spec.memoryMb * 1024 * 1024;
     const env = {
+      HOME: "/tmp", // all that can be written to
       ...kindEnv(kind, spec.memoryMb),
       ...spec.env,
       WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
@@ -390,7 +413,7 @@ export class DockerDriver implements SandboxDriver {
     return {
       Image: kind.image,
       ...(entrypoint && { Entrypoint: entrypoint }),
-      User: USER,
+      User: asUser(user),
       Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
       Labels: {
         [INVOKER_LABEL]: this.deps.invokerId,
@@ -404,7 +427,8 @@ export class DockerDriver implements SandboxDriver {
         NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
-        SecurityOpt: ["no-new-privileges"],
+        SecurityOpt: ["no-new-privileges", `seccomp=${SECCOMP_PROFILE}`],
+        MaskedPaths: MASKED_PATHS,
         ReadonlyRootfs: true,
         // It is the sandbox's memory: half of it, so that who fills it hears "no space left" and is not killed.
         // Executable, because archives bring native modules.
@@ -415,7 +439,7 @@ export class DockerDriver implements SandboxDriver {
         CpuShares: Math.max(2, Math.round((1024 * spec.memoryMb) / MEMORY_MB_PER_1024_SHARES)),
         Ulimits: [
           { Name: "nofile", Soft: FILES_MAX, Hard: FILES_MAX },
-          { Name: "core", Soft: 0, Hard: 0 },
+          { Name: "core", Soft: CORE_BYTES, Hard: CORE_BYTES },
         ],
         IpcMode: "private",
         ShmSize: memoryBytes,
