@@ -120,6 +120,28 @@ const actionOptions: readonly OptionSpec[] = [
   },
 ];
 
+/** What `action invoke` takes with --local only. */
+const localOptions: readonly OptionSpec[] = [
+  {
+    name: "local",
+    help: "run it here, in the same runtime: a file or folder, or the code of an action that is deployed",
+  },
+  { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending, with --local" },
+  { name: "main", value: "FUNCTION", help: "the function to call (default main), with --local" },
+  { name: "env", pair: true, help: "a variable of the environment, with --local; may be repeated" },
+  { name: "timeout", short: "t", value: "MS", help: "longest run, milliseconds (default 60000), with --local" },
+  { name: "memory", short: "m", value: "MIB", help: "memory of the sandbox, MiB (default 256), with --local" },
+  {
+    name: "inspect",
+    value: "PORT",
+    optional: true,
+    help: "wait for a debugger on this port of 127.0.0.1 (default 9229) and lift the time limit, with --local",
+  },
+  { name: "docker", help: "run it in its kind's image instead of a child process, with --local" },
+  { name: "docker-host", value: "URL", help: "where the Docker engine answers, with --docker" },
+  { name: "watch", help: "run it again whenever its files change, until Ctrl-C, with --local" },
+];
+
 const verb = (
   spec: Pick<VerbSpec, "name" | "help" | "load"> & Partial<Pick<VerbSpec, "args" | "options" | "remote" | "example">>,
 ): VerbSpec => ({ args: [], options: [], remote: true, ...spec });
@@ -170,16 +192,19 @@ export const nouns: readonly NounSpec[] = [
       }),
       verb({
         name: "invoke",
-        help: "run an action; prints the activation id, or what comes back",
-        args: [actionName],
+        help: "run an action; prints the activation id, or what comes back; --local runs it on this machine",
+        args: [arg("NAME", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME; with --local also a file or folder")],
         options: [
           param,
           paramFile,
           { name: "blocking", short: "b", help: "wait for the end and show the activation" },
           { name: "result", short: "r", help: "wait for the end and print the result only" },
+          ...localOptions,
         ],
-        example: "weft action invoke hello --param name Ada --result",
-        load: async () => (await import("./verbs/invoke.js")).invokeAction,
+        example: `weft action invoke hello --param name Ada --result
+  weft action invoke --local hello.js --param name Ada
+  weft action invoke --local hello.js --inspect`,
+        load: async () => (await import("./verbs/invoke.js")).invokeAction(localOptions.map((one) => one.name)),
       }),
     ],
   },

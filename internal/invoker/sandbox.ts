@@ -53,7 +53,7 @@ export interface SandboxDeps {
   readonly metrics: InvokerMetrics;
   readonly tracer: Tracer;
   readonly encoder: SandboxEncoder;
-  readonly code: CodeCache;
+  readonly code: Pick<CodeCache, "load">;
   readonly cancelGraceMs: number;
   /** The clock of the greedy-dual eviction. */
   readonly greedyClock: () => number;

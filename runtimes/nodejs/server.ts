@@ -64,7 +64,9 @@ if (socketPath === undefined) {
   process.stderr.write("WEFT_SOCKET is not set: this program is started by a Weft invoker\n");
   process.exit(2);
 }
-for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "NODE_OPTIONS"])
+/** Where a debugger is waited for; 0: nowhere. */
+const inspectPort = Number(process.env["WEFT_INSPECT"] ?? 0);
+for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "WEFT_INSPECT", "NODE_OPTIONS"])
   Reflect.deleteProperty(process.env, name);
 mkdirSync(workDir, { recursive: true });
 
@@ -121,7 +123,10 @@ async function initialise(init: Init): Promise<void> {
   only = loading;
   try {
     const { load } = await (loader ??= import("./load.js"));
+    const debugging = inspectPort > 0 ? await import("./inspect.js") : undefined;
+    debugging?.waitForDebugger(inspectPort);
     main = await load(init, workDir);
+    debugging?.stopIn(main);
     endPartial(loading);
     only = undefined;
     concurrency = init.concurrency;

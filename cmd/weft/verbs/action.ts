@@ -6,6 +6,7 @@ import { extname, resolve } from "node:path";
 import { Action, ActionServiceService as Service, type Exec } from "../../../internal/gen/weft/action/v1/action.pb.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";
+import { isArchive } from "../local-code.js";
 import { parseName, showName } from "../names.js";
 import { iso, size, time, usage } from "../output.js";
 import { collect, keyValues, readFile } from "../params.js";
@@ -173,8 +174,7 @@ function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "co
   if (values.flag("sequence")) throw usage("a sequence has no code: give a file or --sequence, not both");
   const code = readFile(file, cli.io.cwd);
   const ending = extname(file).toLowerCase();
-  // PK\3\4, and PK\5\6 for an empty one: an archive is one whatever its name.
-  const binary = code.length >= 4 && code[0] === 0x50 && code[1] === 0x4b && (code[2] ?? 0) < 8;
+  const binary = isArchive(code);
   const kind = values.text("kind") ?? (binary ? undefined : KINDS[ending]);
   if (kind === undefined) {
     const what = binary ? "an archive" : `"${ending || file}"`;
