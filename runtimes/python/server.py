@@ -651,13 +651,21 @@ def wait_for_pdb(port):
     import pdb
     with socket.create_server(("127.0.0.1", port)) as listener:
         sys.stderr.write("pdb listens on 127.0.0.1:%d: nc 127.0.0.1 %d    (debugpy is not installed)\n" % (port, port))
-        talk = listener.accept()[0].makefile("rw", encoding="utf-8")
-    debugger = pdb.Pdb(stdin=talk, stdout=talk, nosigint=True)
+        talk = listener.accept()[0]
+    # Two files: one for both ways forgets what it has read ahead whenever it writes.
+    says, hears = talk.makefile("w", encoding="utf-8"), talk.makefile("r", encoding="utf-8")
+    debugger = pdb.Pdb(stdin=hears, stdout=says, nosigint=True)
 
     def stop_in(function):
         if inspect.iscoroutinefunction(function):
             return stopping(function, debugger.set_trace)
-        return lambda *args: debugger.runcall(function, *args)
+
+        def stopped(*args):
+            value = debugger.runcall(function, *args)
+            if getattr(debugger, "_user_requested_quit", False):
+                raise RuntimeError("the debugger ended the run")
+            return value
+        return stopped
     return stop_in
 
 

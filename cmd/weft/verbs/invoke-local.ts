@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { basename, dirname, resolve } from "node:path";
 
 import { LocalRuns } from "../../../internal/assembly/local-runs.js";
-import { toWeftError, WeftError } from "../../../internal/base/errors.js";
+import { toWeftError, WeftError, type ErrorKind } from "../../../internal/base/errors.js";
 import type { Log, LogFields } from "../../../internal/base/log.js";
 import { initEnvironment } from "../../../internal/core/action/action.js";
 import { isTruthy, mergeKeyValues } from "../../../internal/core/action/key-values.js";
@@ -205,9 +205,9 @@ async function fromWeft(cli: Cli, runs: LocalRuns, nameText: string, values: Val
       ),
     );
   } catch (thrown) {
-    if (!(thrown instanceof WeftError) || thrown.kind !== "notFound") throw thrown;
-    const { reason, message, fix } = thrown;
-    throw new WeftError("notFound", reason, `there is no file ${nameText} here, and ${message}`, {
+    if (!(thrown instanceof WeftError) || !MAY_BE_A_FILE.includes(thrown.kind)) throw thrown;
+    const { kind, reason, message, fix } = thrown;
+    throw new WeftError(kind, reason, `there is no file ${nameText} here, and ${message}`, {
       cause: thrown,
       ...(fix === undefined ? {} : { fix }),
     });
@@ -249,6 +249,9 @@ async function fromWeft(cli: Cli, runs: LocalRuns, nameText: string, values: Val
     apiHost: cli.connection.rest,
   };
 }
+
+/** Ways not to find an action, after which it is worth saying that no file was found either. */
+const MAY_BE_A_FILE: readonly ErrorKind[] = ["notFound", "unauthenticated", "unavailable"];
 
 async function packageParameters(cli: Cli, namespace: string, name: string): Promise<readonly WireKeyValue[]> {
   const slash = name.indexOf("/");
