@@ -36,7 +36,13 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   // A command may have an option of its own of the same name, which means something else.
   const common = (name: string): string | undefined =>
     spec.remote && !spec.options.some((own) => own.name === name) ? values.text(name) : undefined;
-  const flags = { apihost: common("apihost"), auth: common("auth"), grpc: common("grpc") };
+  const flags = {
+    apihost: common("apihost"),
+    auth: common("auth"),
+    grpc: common("grpc"),
+    ca: common("ca"),
+    insecure: common("insecure") !== undefined,
+  };
   const cli = new Cli(screen, common("namespace") ?? "_", flags);
   try {
     const verb = await spec.load();

@@ -755,6 +755,7 @@ export const topVerbs: readonly VerbSpec[] = [
       { name: "wskprops", value: "FILE", help: "where wsk keeps both (default WSK_CONFIG_FILE, else ~/.wskprops)" },
       { name: "dry-run", help: "show the plan only" },
       { name: "overwrite", help: "change what is here and another one" },
+      { name: "ca", value: "FILE", help: "who may sign its certificate, PEM (default: whom this machine trusts)" },
       { name: "insecure", short: "i", help: "do not look at the certificate there" },
     ],
     example: "weft wsk-import --apihost https://openwhisk.example --auth UUID:KEY --dry-run",
@@ -773,9 +774,19 @@ export const topVerbs: readonly VerbSpec[] = [
 /** Options of every command that speaks with a running Weft. */
 export const remoteOptions: readonly OptionSpec[] = [
   { name: "apihost", value: "URL", help: "where REST is (WEFT_APIHOST; APIHOST in .weft/wskprops or ~/.wskprops)" },
-  { name: "grpc", value: "HOST:PORT", help: "where gRPC is (WEFT_GRPC; default: that host, port 3232)" },
+  {
+    name: "grpc",
+    value: "HOST:PORT",
+    help: "where gRPC is, https://HOST:PORT over TLS (WEFT_GRPC; default: that host, port 3232; of https the same port)",
+  },
   { name: "auth", short: "u", value: "UUID:KEY", help: "the key (WEFT_AUTH; AUTH in the same files)" },
   { name: "namespace", short: "n", value: "NAME", help: "of entities named without one (default: the key's own)" },
+  {
+    name: "ca",
+    value: "FILE",
+    help: "who may sign certificates there, PEM (WEFT_CA; default: whom this machine trusts)",
+  },
+  { name: "insecure", short: "i", help: "do not look at certificates (WEFT_INSECURE=1)" },
 ];
 
 export const commonOptions: readonly OptionSpec[] = [{ name: "json", help: "print JSON" }];
