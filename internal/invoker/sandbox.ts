@@ -56,7 +56,7 @@ export interface SandboxDeps {
   readonly metrics: InvokerMetrics;
   readonly tracer: Tracer;
   readonly encoder: SandboxEncoder;
-  readonly code: CodeCache;
+  readonly code: Pick<CodeCache, "load">;
   /** What is known of code that does not load (B5). */
   readonly loads: LoadBreaker<LoadFailure>;
   /** Between 0 and 1. */

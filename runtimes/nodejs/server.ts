@@ -68,7 +68,9 @@ if (socketPath === undefined) {
 }
 /** How long it holds out without an invoker; 0: its end is the end of its invoker's process. */
 const reconnectMs = Number(process.env["WEFT_RECONNECT_MS"] ?? 0);
-for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "WEFT_RECONNECT_MS", "NODE_OPTIONS"])
+/** Where a debugger is waited for; 0: nowhere. */
+const inspectPort = Number(process.env["WEFT_INSPECT"] ?? 0);
+for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "WEFT_RECONNECT_MS", "WEFT_INSPECT", "NODE_OPTIONS"])
   Reflect.deleteProperty(process.env, name);
 mkdirSync(workDir, { recursive: true });
 
@@ -152,7 +154,10 @@ async function initialise(init: Init): Promise<void> {
   only = loading;
   try {
     const { load } = await (loader ??= import("./load.js"));
+    const debugging = inspectPort > 0 ? await import("./inspect.js") : undefined;
+    debugging?.waitForDebugger(inspectPort);
     main = await load(init, workDir);
+    debugging?.stopIn(main);
     endPartial(loading);
     only = undefined;
     concurrency = init.concurrency;
