@@ -58,6 +58,7 @@ export async function startGateway(
   const version = readVersion();
   const rest = new Rest({
     api: gateway.api,
+    rates: gateway.throttles.rates,
     clock,
     random,
     log,

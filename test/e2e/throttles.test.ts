@@ -122,6 +122,30 @@ describeWith(UP_SERVICES, "two gateways", () => {
     await eventually(async () => (await invoke(1, auth, { blocking: false })) === "ok", { withinMs: 5_000 });
   });
 
+  it("keep the rate of an API together, by key, whichever of them is asked", async () => {
+    const auth = await namespace();
+    const code = "function main() { return { body: 'yes' } }";
+    const put = await ask(open.fabric.rest, auth, "PUT", "_/actions/a", {
+      exec: { kind: "nodejs:default", code },
+      annotations: [{ key: "web-export", value: true }],
+    });
+    expect(put.status, put.text).toBe(200);
+    const weft = (...args: readonly string[]): Promise<string> => open.fabric.ok(...args, "--auth", auth);
+    const url = (
+      await weft("api", "create", "/b", "/p", "get", "a", "--key-header", "X-K", "--rate", "40/hour")
+    ).trim();
+    const keys = [(await weft("api", "key", "create", "/b")).trim(), (await weft("api", "key", "create", "/b")).trim()];
+    const path = new URL(/https?:\/\/\S+/.exec(url)?.[0] ?? "").pathname;
+    // Envoy spreads them over both.
+    const call = async (key: string): Promise<number> =>
+      (await fetch(new URL(path, open.fabric.rest), { headers: { "X-K": key } })).status;
+    const told = await Promise.all(Array.from({ length: 60 }, (_, i) => call(keys[i % 6 === 0 ? 1 : 0] ?? "")));
+    expect(told.filter((status) => status === 200)).toHaveLength(50);
+    expect(told.filter((status) => status === 429)).toHaveLength(10);
+    const refused = await fetch(new URL(path, open.fabric.rest), { headers: { "X-K": keys[0] ?? "" } });
+    expect([refused.status, Number(refused.headers.get("retry-after")) > 0]).toEqual([429, true]);
+  });
+
   describe("while the scheduler is away", () => {
     it("go on with an even share each, and are exact again when it is back", async () => {
       const auth = await namespace("--invocations-per-minute", "40");

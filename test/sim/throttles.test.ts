@@ -179,3 +179,47 @@ describe("a limit of activations in flight", () => {
     world.close();
   });
 });
+
+describe("a rate that the document of an API states", () => {
+  const HOUR = { rate: 60, windowMs: 3_600_000 };
+
+  it("is used up exactly by three gateways that come and go without dying", async () => {
+    for (const seed of seeds) {
+      const world = await aWorld(seed, {});
+      await world.clock.elapse(HOUR.windowMs - (world.clock.wallMs() % HOUR.windowMs));
+      for (let i = 0; i < 120; i++) {
+        world.apiCall(pick(world, GATEWAYS), "k", HOUR);
+        if (i % 20 === 19) {
+          // As one is replaced: it gives back what it did not use.
+          const id = pick(world, GATEWAYS);
+          await world.clock.elapse(2_000);
+          world.gateways.get(id)?.link.close();
+          await world.clock.elapse(100);
+          world.killGateway(id);
+          world.startGateway(id);
+          await world.clock.elapse(100);
+        }
+        await world.clock.elapse(world.random.next() < 0.3 ? 200 * world.random.next() : 0);
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, [...world.admitted.values()], world.undecided]).toEqual([seed, [60], 0]);
+      world.close();
+    }
+  });
+
+  it("is not exceeded in a second, whatever the delays", async () => {
+    const limit = { rate: 9, windowMs: 1_000 };
+    for (const seed of seeds) {
+      const world = await aWorld(seed, {});
+      for (let i = 0; i < 200; i++) {
+        world.apiCall(pick(world, GATEWAYS), "k", limit);
+        // Seldom enough that a new link is there before the next one breaks: nobody goes by an even share.
+        if (i % 60 === 59) world.network.breakOne(pick(world, [...world.gateways.values()]).bootId);
+        await world.clock.elapse(40 * world.random.next());
+      }
+      await world.clock.elapse(3_000);
+      expect([seed, Math.max(...world.admitted.values()) <= 9, world.undecided]).toEqual([seed, true, 0]);
+      world.close();
+    }
+  });
+});

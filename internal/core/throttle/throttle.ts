@@ -8,6 +8,7 @@ import type { Clock } from "../../base/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
 import type { Holding, QuotaAccount, QuotaKind } from "./account.js";
 import { PlaceShare, RateShare, type BankPort, type Denial, type Share, type Verdict } from "./share.js";
+import { WindowRates } from "./window.js";
 
 export { CONCURRENCY_LIMIT, RATE_LIMIT, type Verdict } from "./share.js";
 
@@ -69,7 +70,7 @@ export class NamespaceThrottle {
     this.#places.drop();
   }
 
-  share(kind: QuotaKind): Share {
+  share(kind: Exclude<QuotaKind, "apiCalls">): Share {
     switch (kind) {
       case "invocations":
         return this.#invocations;
@@ -113,7 +114,12 @@ export class Throttles {
     silent: () => this.#port.silent(),
   };
 
-  constructor(private readonly clock: Clock) {}
+  /** Of APIs. */
+  readonly rates: WindowRates;
+
+  constructor(private readonly clock: Clock) {
+    this.rates = new WindowRates(this.#bank, clock);
+  }
 
   /** Says how the bank is asked; before, nobody is. */
   connect(port: BankPort): void {
@@ -135,33 +141,46 @@ export class Throttles {
 
   // ---- what the bank says ----
 
-  granted({ namespace, kind, minute }: QuotaAccount, permits: number): void {
-    // One that was forgotten was idle: what comes too late for it goes back.
-    const throttle = this.#byNamespace.get(namespace);
-    if (throttle) throttle.share(kind).grant(minute, permits);
-    else this.#port.giveBack({ namespace, kind, minute }, permits, false);
+  granted(account: QuotaAccount, permits: number): void {
+    // One that was forgotten needs none: what comes too late for it goes back.
+    const share = this.#shareOf(account);
+    if (share) share.grant(account.minute, permits);
+    else this.#port.giveBack(account, permits, false);
   }
 
-  denied({ namespace, kind, minute }: QuotaAccount, denial: Denial): void {
-    this.#byNamespace.get(namespace)?.share(kind).denial(minute, denial);
+  denied(account: QuotaAccount, denial: Denial): void {
+    this.#shareOf(account)?.denial(account.minute, denial);
   }
 
   recalled(account: QuotaAccount): void {
-    const throttle = this.#byNamespace.get(account.namespace);
-    if (throttle) throttle.share(account.kind).recall(account.minute);
+    const share = this.#shareOf(account);
+    if (share) share.recall(account.minute);
     else this.#port.giveBack(account, 0, true);
   }
 
   /** Everything that is held, for a bank that may not know of it. */
   held(): Holding[] {
-    const holdings: Holding[] = [];
-    for (const { shares } of this.#byNamespace.values()) for (const share of shares) holdings.push(...share.held());
-    return holdings;
+    return [...this.#shares()].flatMap((share) => share.held());
   }
 
   /** The bank can be asked, after it was told what is held. */
   linked(): void {
-    for (const { shares } of this.#byNamespace.values()) for (const share of shares) share.asksAnew();
+    for (const share of this.#shares()) share.asksAnew();
+  }
+
+  /** Gives back all that is not used: whoever admitted from it admits no more. */
+  drop(): void {
+    for (const share of this.#shares()) share.drop();
+  }
+
+  #shareOf(account: QuotaAccount): Share | undefined {
+    if (account.kind === "apiCalls") return this.rates.shareOf(account);
+    return this.#byNamespace.get(account.namespace)?.share(account.kind);
+  }
+
+  *#shares(): Generator<Share> {
+    for (const { shares } of this.#byNamespace.values()) yield* shares;
+    yield* this.rates.shares;
   }
 
   #sweep(): void {
