@@ -36,6 +36,7 @@ export async function startGateway(
   const gateway = new Gateway({
     controller: new RpcControllerClient({ network: wiring.grpc, members, clock, random, log }),
     dispatcher: new Dispatcher({ id, bootId, network: wiring.links, coordination, clock, random, log }),
+    clusterKey: wiring.clusterKey,
     clock,
     random,
     log,

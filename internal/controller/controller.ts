@@ -1,6 +1,7 @@
 // The controller: what users can read back lives behind it (entities, keys, activations), and it runs what must outlive
 // its caller (durable requests, triggers). It is not on the path of a warm synchronous invocation.
 
+import { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { every, type Clock } from "../base/clock.js";
 import { invalidField, toWeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
@@ -198,7 +199,9 @@ export class Controller {
       stored: (records) => this.#stored(records),
     });
     this.#firings = new Firings({ entities, resolver: this.#resolver, admissions, clock, random });
+    const delegated = new DelegatedKeys(deps.clusterKey);
     this.#queue = new QueueDispatcher({
+      keyFor: (keyUuid, timeoutMs) => delegated.make(keyUuid, timeoutMs, clock.wallMs()),
       bootId,
       queue,
       coordination,
@@ -230,7 +233,7 @@ export class Controller {
       metrics,
     });
     this.#queue.composites = this.#composites;
-    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, random, log });
+    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, delegated, clock, random });
     this.#alarms = new Alarms({
       feeds: deps.feeds,
       keys: this.#feedKeys,
