@@ -27,7 +27,7 @@ import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
-import { Throttles } from "../core/throttle/throttle.js";
+import { Throttles, type SystemLimits } from "../core/throttle/throttle.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
 import type { DescribeFleetResponse, DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
 import { RecordServiceService, type RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
@@ -72,6 +72,8 @@ export interface ControllerSettings {
   readonly bootstrapNamespace: string;
   /** Limits of new namespaces. */
   readonly namespaceLimits: NamespaceLimits;
+  /** Of all namespaces together. */
+  readonly systemLimits: SystemLimits;
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
   /** Reads give default parameters encrypted, as OpenWhisk with encryption does; needs a key ring that seals. */
@@ -85,6 +87,7 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   bootstrapKey: "",
   bootstrapNamespace: "guest",
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
+  systemLimits: {},
   retentionDays: 7,
   hideParameters: false,
   queue: {},
@@ -184,7 +187,7 @@ export class Controller {
     }
     this.#resolver = new Resolver(entities, metrics);
     this.#changes = new Changes({ entities, clock, random, log, metrics });
-    this.throttles = new Throttles(clock);
+    this.throttles = new Throttles(clock, settings.systemLimits);
     const admissions = new Admissions({ tenancy, throttles: this.throttles, metrics });
     this.#changes.onChange = (change) => {
       this.#resolver.forget(change);

@@ -13,7 +13,13 @@ import type { Span, Tracer } from "../base/trace.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
-import { CONCURRENCY_LIMIT, type NamespaceThrottle, type Throttles, type Verdict } from "../core/throttle/throttle.js";
+import {
+  CONCURRENCY_LIMIT,
+  RATE_LIMIT,
+  type NamespaceThrottle,
+  type Throttles,
+  type Verdict,
+} from "../core/throttle/throttle.js";
 import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { checkName } from "../core/tenancy/name.js";
 import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
@@ -127,7 +133,9 @@ export class Invocations {
     if (verdict === undefined) return throttle;
     if (verdict instanceof Promise) return verdict.then((late) => this.#admitted(throttle, late));
     const { metrics } = this.deps;
-    (verdict.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
+    if (verdict.reason === CONCURRENCY_LIMIT) metrics.throttledConcurrency.inc();
+    else if (verdict.reason === RATE_LIMIT) metrics.throttledRate.inc();
+    else metrics.throttledSystem.inc();
     throw verdict;
   }
 

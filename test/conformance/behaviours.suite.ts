@@ -213,7 +213,7 @@ export function behavioursSuite(name: string, open: () => Promise<OpenFabric>): 
         const later = await ns.invoke(asking, {}, "blocking=false");
         const made = (await ns.record(later.json.activationId as string)).response.result;
         expect(made).toEqual({ key: expect.stringMatching(MADE) as string, host });
-        expect(made.key.split(":")[0]).toBe(key.split(":")[0]);
+        expect((made.key as string).split(":")[0]).toBe(key.split(":")[0]);
         expect((await ended(without)).record.response.result).toEqual({ host });
       });
 

@@ -345,7 +345,8 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         await eventually(async () => {
           const [record] = await feeds.firings("keyed-once");
           const { activationId } = JSON.parse(record.logs[0] as string);
-          expect((await ns.record(activationId as string)).response.result.key.split(":")[0]).toBe(feeds.auth.split(":")[0]);
+          const { result } = (await ns.record(activationId as string)).response;
+          expect((result.key as string).split(":")[0]).toBe(feeds.auth.split(":")[0]);
         }, SOON);
         await ns.ask("DELETE", "_/triggers/keyed-once");
       });

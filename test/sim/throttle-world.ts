@@ -6,7 +6,7 @@ import { MetricsRegistry } from "../../internal/base/metrics.js";
 import { seededRandom, type Random } from "../../internal/base/random.js";
 import type { Member, MemberListener } from "../../internal/core/coordination/coordination.js";
 import { minuteOf } from "../../internal/core/throttle/account.js";
-import { Throttles, type Verdict } from "../../internal/core/throttle/throttle.js";
+import { Throttles, type SystemLimits, type Verdict } from "../../internal/core/throttle/throttle.js";
 import type { WindowLimit } from "../../internal/core/throttle/window.js";
 import type { NamespaceLimits } from "../../internal/core/tenancy/store.js";
 import { QuotaLink } from "../../internal/dispatch/quota-link.js";
@@ -51,6 +51,7 @@ export class ThrottleWorld {
   constructor(
     seed: number,
     readonly limits: NamespaceLimits,
+    readonly system: SystemLimits = {},
   ) {
     this.random = seededRandom(seed);
     this.network = new SimNetwork(this.clock, this.random);
@@ -88,7 +89,7 @@ export class ThrottleWorld {
 
   startGateway(id: string): void {
     const bootId = `${id}#${++this.#boots}`;
-    const throttles = new Throttles(this.clock);
+    const throttles = new Throttles(this.clock, this.system);
     const link = new QuotaLink({
       id,
       bootId,

@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { NamespaceLimits } from "../../internal/core/tenancy/store.js";
+import type { SystemLimits } from "../../internal/core/throttle/throttle.js";
 import { ThrottleWorld } from "./throttle-world.js";
 
 /** `SEED=1234` repeats one, `SEEDS=5000` runs so many. */
@@ -219,6 +220,49 @@ describe("a rate that the document of an API states", () => {
       }
       await world.clock.elapse(3_000);
       expect([seed, Math.max(...world.admitted.values()) <= 9, world.undecided]).toEqual([seed, true, 0]);
+      world.close();
+    }
+  });
+});
+
+describe("limits of all namespaces together", () => {
+  const sum = (of: ReadonlyMap<string, number>): number => [...of.values()].reduce((a, b) => a + b, 0);
+
+  async function aSystem(seed: number, system: SystemLimits): Promise<ThrottleWorld> {
+    const world = new ThrottleWorld(seed, limits(), system);
+    world.startDesk();
+    for (const id of GATEWAYS) world.startGateway(id);
+    await world.nextMinute();
+    return world;
+  }
+
+  it("use up a minute exactly, whichever gateways and namespaces the calls are of", async () => {
+    for (const seed of seeds) {
+      const world = await aSystem(seed, { invocationsPerMinute: 70 });
+      for (let i = 0; i < 120; i++) {
+        world.call(pick(world, GATEWAYS), pick(world, ["a", "b", "c"]), 300 * world.random.next());
+        await world.clock.elapse(world.random.next() < 0.2 ? 400 * world.random.next() : 0);
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, sum(world.admitted), world.undecided]).toEqual([seed, 70, 0]);
+      world.close();
+    }
+  });
+
+  it("are never exceeded by what is in flight, and can be had in full", async () => {
+    for (const seed of seeds) {
+      const world = await aSystem(seed, { concurrentInvocations: 15 });
+      let most = 0;
+      for (let i = 0; i < 200; i++) {
+        world.call(pick(world, GATEWAYS), pick(world, ["a", "b", "c"]), 300 * world.random.next());
+        await world.clock.elapse(30 * world.random.next());
+        most = Math.max(most, sum(world.inFlight));
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, most <= 15, sum(world.inFlight)]).toEqual([seed, true, 0]);
+      for (let i = 0; i < 30; i++) world.call("g2", pick(world, ["a", "b"]), 1_000);
+      await world.clock.elapse(500);
+      expect([seed, sum(world.inFlight), world.undecided]).toEqual([seed, 15, 0]);
       world.close();
     }
   });

@@ -4,6 +4,9 @@ export const QUOTA_KINDS = ["invocations", "fires", "places", "apiCalls"] as con
 
 export type QuotaKind = (typeof QUOTA_KINDS)[number];
 
+/** Stands for all namespaces together: their limits are the installation's. No namespace has this name. */
+export const ALL_NAMESPACES = "";
+
 export interface QuotaAccount {
   readonly namespace: string;
   readonly kind: QuotaKind;

@@ -8,12 +8,22 @@
 
 import type { Clock } from "../../base/clock.js";
 import { WeftError } from "../../base/errors.js";
-import { MINUTE_MS, type Holding, type QuotaAccount, type QuotaKind, type RateWindow } from "./account.js";
+import {
+  ALL_NAMESPACES,
+  MINUTE_MS,
+  type Holding,
+  type QuotaAccount,
+  type QuotaKind,
+  type RateWindow,
+} from "./account.js";
 
 /** Reasons of refusals. */
 export const RATE_LIMIT = "RATE_LIMIT";
 export const CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT";
 export const API_RATE_LIMIT = "API_RATE_LIMIT";
+/** Of the limits of the whole installation. */
+export const SYSTEM_RATE_LIMIT = "SYSTEM_RATE_LIMIT";
+export const SYSTEM_CONCURRENCY_LIMIT = "SYSTEM_CONCURRENCY_LIMIT";
 
 /** How long a call waits for permits. The bank answers in a millisecond; one that has just taken over, in a second. */
 export const ASK_MS = 1_500;
@@ -328,6 +338,11 @@ export class RateShare extends Share {
     this.#refused += 1;
     const counted = `count: ${limit + this.#refused}, allowed: ${limit}`;
     const retryAfterMs = Math.max(1, Math.ceil((this.#minute + 1) * this.#windowMs - this.clock.wallMs()));
+    if (this.namespace === ALL_NAMESPACES) {
+      // Not the caller's doing, and he is not told how much others do.
+      const message = "the system is overloaded: there are too many requests in this minute";
+      return new WeftError("noCapacity", SYSTEM_RATE_LIMIT, message, { retryAfterMs });
+    }
     if (!this.window) {
       const message = `too many requests in the last minute (${counted})`;
       return new WeftError("throttled", RATE_LIMIT, message, { retryAfterMs });
@@ -403,12 +418,13 @@ export class PlaceShare extends Share {
   protected override refusal(limit: number): WeftError {
     const count = Math.max(limit, this.used);
     // Of as many calls as are in flight, one ends in this part of the time that each takes.
-    const retryAfterMs = this.#tookMs === undefined ? PLACE_RETRY_MS : this.#tookMs / Math.max(1, count);
-    return new WeftError(
-      "throttled",
-      CONCURRENCY_LIMIT,
-      `too many concurrent requests in flight (count: ${count}, allowed: ${limit})`,
-      { retryAfterMs: Math.max(1, Math.round(retryAfterMs)) },
-    );
+    const guessedMs = this.#tookMs === undefined ? PLACE_RETRY_MS : this.#tookMs / Math.max(1, count);
+    const retryAfterMs = Math.max(1, Math.round(guessedMs));
+    if (this.namespace === ALL_NAMESPACES) {
+      const message = "the system is overloaded: there are too many requests in flight";
+      return new WeftError("noCapacity", SYSTEM_CONCURRENCY_LIMIT, message, { retryAfterMs });
+    }
+    const message = `too many concurrent requests in flight (count: ${count}, allowed: ${limit})`;
+    return new WeftError("throttled", CONCURRENCY_LIMIT, message, { retryAfterMs });
   }
 }

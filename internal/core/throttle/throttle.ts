@@ -3,21 +3,34 @@
 //
 //   T1. A refused request is counted as well: hammering does not help.
 //   T2. What was admitted with admitInvocation or admitPlace is in flight until its one release.
+//   T3. What the namespace may, the limits of the whole installation may still refuse; then it has no place. What a
+//       namespace is refused does not count there.
 
 import type { Clock } from "../../base/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
-import type { Holding, QuotaAccount, QuotaKind } from "./account.js";
+import { ALL_NAMESPACES, type Holding, type QuotaAccount, type QuotaKind } from "./account.js";
 import { PlaceShare, RateShare, type BankPort, type Denial, type Share, type Verdict } from "./share.js";
 import { WindowRates } from "./window.js";
 
-export { CONCURRENCY_LIMIT, RATE_LIMIT, type Verdict } from "./share.js";
+export { CONCURRENCY_LIMIT, RATE_LIMIT, SYSTEM_CONCURRENCY_LIMIT, SYSTEM_RATE_LIMIT, type Verdict } from "./share.js";
+
+/** Limits of all namespaces together; undefined for none. */
+export interface SystemLimits {
+  readonly invocationsPerMinute?: number | undefined;
+  readonly concurrentInvocations?: number | undefined;
+}
 
 export class NamespaceThrottle {
   readonly #invocations: RateShare;
   readonly #fires: RateShare;
   readonly #places: PlaceShare;
 
-  constructor(namespace: string, bank: BankPort, clock: Clock) {
+  constructor(
+    namespace: string,
+    bank: BankPort,
+    clock: Clock,
+    private readonly system: SystemThrottle | undefined,
+  ) {
     this.#invocations = new RateShare(namespace, "invocations", bank, clock);
     this.#fires = new RateShare(namespace, "fires", bank, clock);
     this.#places = new PlaceShare(namespace, bank, clock);
@@ -29,6 +42,12 @@ export class NamespaceThrottle {
 
   /** One of a minute's invocations, and a place until `release` (T2). @returns why not, at once if that is known */
   admitInvocation(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    const verdict = this.#admitOwn(limits);
+    const { system } = this;
+    return system ? then(verdict, () => this.#orFree(system.admitInvocation())) : verdict;
+  }
+
+  #admitOwn(limits: NamespaceLimits): Verdict | Promise<Verdict> {
     const refused = this.#invocations.admit(limits.invocationsPerMinute);
     if (!refused) return this.#places.admit(limits.concurrentInvocations);
     if (!(refused instanceof Promise)) return refused;
@@ -38,12 +57,16 @@ export class NamespaceThrottle {
 
   /** One of a minute's invocations, without a place: whoever runs it takes that. */
   admitRate(limits: NamespaceLimits): Verdict | Promise<Verdict> {
-    return this.#invocations.admit(limits.invocationsPerMinute);
+    const { system } = this;
+    const verdict = this.#invocations.admit(limits.invocationsPerMinute);
+    return system ? then(verdict, () => system.admitRate()) : verdict;
   }
 
   /** A place until `release` (T2). */
   admitPlace(limits: NamespaceLimits): Verdict | Promise<Verdict> {
-    return this.#places.admit(limits.concurrentInvocations);
+    const { system } = this;
+    const verdict = this.#places.admit(limits.concurrentInvocations);
+    return system ? then(verdict, () => this.#orFree(system.admitPlace())) : verdict;
   }
 
   admitFire(limits: NamespaceLimits): Verdict | Promise<Verdict> {
@@ -53,11 +76,20 @@ export class NamespaceThrottle {
   /** A place, whatever the limit says, until `release`: of what was admitted by somebody who is gone. */
   occupy(): void {
     this.#places.occupy();
+    this.system?.occupy();
   }
 
   /** @param tookMs how long the activation took, when it ran: from it is guessed when the next place is free */
   release(tookMs?: number): void {
     this.#places.release(tookMs);
+    this.system?.release(tookMs);
+  }
+
+  /** T3 */
+  #orFree(verdict: Verdict | Promise<Verdict>): Verdict | Promise<Verdict> {
+    if (verdict instanceof Promise) return verdict.then((late) => this.#orFree(late));
+    if (verdict) this.#places.release();
+    return verdict;
   }
 
   /** True when forgetting it changes nothing. */
@@ -84,6 +116,49 @@ export class NamespaceThrottle {
   get shares(): readonly Share[] {
     return [this.#invocations, this.#fires, this.#places];
   }
+}
+
+/** What all namespaces together may. */
+class SystemThrottle {
+  readonly rate: RateShare;
+  readonly places: PlaceShare;
+
+  constructor(
+    private readonly limits: SystemLimits,
+    bank: BankPort,
+    clock: Clock,
+  ) {
+    this.rate = new RateShare(ALL_NAMESPACES, "invocations", bank, clock);
+    this.places = new PlaceShare(ALL_NAMESPACES, bank, clock);
+  }
+
+  admitInvocation(): Verdict | Promise<Verdict> {
+    return then(this.admitRate(), () => this.admitPlace());
+  }
+
+  admitRate(): Verdict | Promise<Verdict> {
+    const { invocationsPerMinute } = this.limits;
+    return invocationsPerMinute === undefined ? undefined : this.rate.admit(invocationsPerMinute);
+  }
+
+  admitPlace(): Verdict | Promise<Verdict> {
+    const { concurrentInvocations } = this.limits;
+    return concurrentInvocations === undefined ? undefined : this.places.admit(concurrentInvocations);
+  }
+
+  occupy(): void {
+    if (this.limits.concurrentInvocations !== undefined) this.places.occupy();
+  }
+
+  release(tookMs: number | undefined): void {
+    if (this.limits.concurrentInvocations !== undefined) this.places.release(tookMs);
+  }
+}
+
+/** The next verdict, when this one admits. */
+function then(verdict: Verdict | Promise<Verdict>, next: () => Verdict | Promise<Verdict>): Verdict | Promise<Verdict> {
+  if (verdict === undefined) return next();
+  return verdict instanceof Promise ? verdict.then((late) => late ?? next()) : verdict;
 }
 
 /** Looked through for idle ones when this many are there, and at every doubling. */
@@ -117,8 +192,15 @@ export class Throttles {
   /** Of APIs. */
   readonly rates: WindowRates;
 
-  constructor(private readonly clock: Clock) {
+  readonly #system: SystemThrottle | undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    system: SystemLimits = {},
+  ) {
     this.rates = new WindowRates(this.#bank, clock);
+    const limited = system.invocationsPerMinute !== undefined || system.concurrentInvocations !== undefined;
+    this.#system = limited ? new SystemThrottle(system, this.#bank, clock) : undefined;
   }
 
   /** Says how the bank is asked; before, nobody is. */
@@ -130,7 +212,7 @@ export class Throttles {
     const known = this.#byNamespace.get(namespace);
     if (known) return known;
     if (this.#byNamespace.size >= this.#sweepAt) this.#sweep();
-    const made = new NamespaceThrottle(namespace, this.#bank, this.clock);
+    const made = new NamespaceThrottle(namespace, this.#bank, this.clock, this.#system);
     this.#byNamespace.set(namespace, made);
     return made;
   }
@@ -175,11 +257,15 @@ export class Throttles {
 
   #shareOf(account: QuotaAccount): Share | undefined {
     if (account.kind === "apiCalls") return this.rates.shareOf(account);
+    if (account.namespace === ALL_NAMESPACES) {
+      return account.kind === "places" ? this.#system?.places : this.#system?.rate;
+    }
     return this.#byNamespace.get(account.namespace)?.share(account.kind);
   }
 
   *#shares(): Generator<Share> {
     for (const { shares } of this.#byNamespace.values()) yield* shares;
+    if (this.#system) yield* [this.#system.rate, this.#system.places];
     yield* this.rates.shares;
   }
 
