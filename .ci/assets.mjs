@@ -14,6 +14,7 @@ for (const path of [
   "runtimes/python/server.py",
   "runtimes/ruby/loop.rb",
   "runtimes/php/loop.php",
+  "runtimes/native/example.sh",
 ]) {
   cpSync(path, `dist/${path}`);
 }
@@ -26,7 +27,7 @@ cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
 // The launcher is built by deploy/local/images; its source's digest says where that puts it and where we look for it.
 const launcher = createHash("sha256");
 for (const name of readdirSync("runtimes/launcher", { recursive: true }).sort()) {
-  if (/\.(go|mod|bin)$|^Dockerfile$/.test(name))
+  if (/(?<!_test)\.go$|^go\.mod$|^Dockerfile$/.test(name))
     launcher.update(`${name}\n`).update(readFileSync(`runtimes/launcher/${name}`));
 }
 mkdirSync("dist/runtimes/launcher", { recursive: true });

@@ -49,6 +49,7 @@ python:3.13  13  apt:python3                           python:3.13-slim  python3
 ruby:3.3     13  apt:ruby                              -                 ruby --version
 php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  -  php --version
 java:21      13  apt:openjdk-21-jdk-headless,libgoogle-gson-java  -                 java --version
+native:1      12  apt:jq,curl                           -                 jq --version
 END
 }
 

@@ -33,6 +33,7 @@ export async function startInvoker(
     | "dockerHost"
     | "sandboxNetwork"
     | "launcherDir"
+    | "localImages"
     | "apiHost"
     | "memoryMb"
     | "stateDir"
@@ -109,7 +110,10 @@ const STEMS_PER_MIN = 8;
 function driverOf(
   { log, clock, bootId, instanceId }: RoleContext,
   manifest: RuntimeManifest,
-  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "stateDir"> & {
+  settings: Pick<
+    InvokerSettings,
+    "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "localImages" | "stateDir"
+  > & {
     readonly programPath: string;
   },
 ): SandboxDriver {
@@ -143,6 +147,7 @@ function driverOf(
         bootId,
         directory,
         launcher,
+        localImages: settings.localImages,
         network: settings.sandboxNetwork,
       });
   }

@@ -55,6 +55,8 @@ function why(exit: SandboxExit | undefined, first: string): string {
       return `The action exhausted its memory and was aborted: its limit is ${exit.limitMb} MB.`;
     case "tooManyProcesses":
       return `${first}: it started more than ${exit.limit} processes.`;
+    case "outOfDisk":
+      return `The action wrote more than its sandbox holds and was aborted: its limit is ${exit.limitMb} MB on disk.`;
     case "exited":
       if (exit.signal !== undefined) return `${first} (signal ${exit.signal}).`;
       return exit.code === undefined ? `${first}.` : `${first} (exit code ${exit.code}).`;

@@ -1,10 +1,13 @@
-// Which archives an action's code may come in: zip for every kind, and tar packed with gzip where the runtime takes it.
+// Which archives an action's code may come in: zip for every kind, and tar packed with gzip where the runtime takes it. An
+// executable counts as one: it is no text.
 
 import { constants, gunzipSync } from "node:zlib";
 import { UNPACKED_BYTES_MAX, zipProblem } from "./zip.js";
 
 /** Families whose runtimes take a packed tar archive too, as OpenWhisk's do. */
-const TAR_FAMILIES: readonly string[] = ["nodejs"];
+const TAR_FAMILIES: readonly string[] = ["nodejs", "native"];
+/** The family that takes a program that the machine runs as it is, besides. */
+const EXECUTABLE_FAMILY = "native";
 /** Of the packed bytes: enough for the first header of a tar archive, and little work whatever it unpacks to. */
 const HEAD_BYTES = 4_096;
 /** Header, data of nothing, end: less is no gzip file. */
@@ -13,7 +16,7 @@ const TAR_BLOCK = 512;
 
 /** An archive is one whatever its name; nothing that is a program's source begins so. */
 export function isArchive(code: Uint8Array): boolean {
-  return isZip(code) || isGzip(code);
+  return isZip(code) || isGzip(code) || isExecutable(code);
 }
 
 /**
@@ -21,6 +24,7 @@ export function isArchive(code: Uint8Array): boolean {
  * @returns what is wrong with an archive, or undefined
  */
 export function archiveProblem(code: Uint8Array, family: string | undefined): string | undefined {
+  if (isExecutable(code) && (family === undefined || family === EXECUTABLE_FAMILY)) return undefined;
   if (!isGzip(code)) return zipProblem(code);
   if (family !== undefined && !TAR_FAMILIES.includes(family)) {
     return `is a packed tar archive, which "${family}" does not take: pack a zip archive`;
@@ -61,4 +65,8 @@ function isZip(code: Uint8Array): boolean {
 
 function isGzip(code: Uint8Array): boolean {
   return code.length >= 3 && code[0] === 0x1f && code[1] === 0x8b && code[2] === 8;
+}
+
+function isExecutable(code: Uint8Array): boolean {
+  return code.length >= 4 && code[0] === 0x7f && code[1] === 0x45 && code[2] === 0x4c && code[3] === 0x46;
 }

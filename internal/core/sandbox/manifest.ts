@@ -1,4 +1,5 @@
 import { invalidField } from "../../base/errors.js";
+import { ImagePolicy } from "../action/image.js";
 
 /** Stem cells to keep for a kind. */
 export interface StemCells {
@@ -60,8 +61,17 @@ export interface RuntimeKind {
 export class RuntimeManifest {
   readonly #byKind: ReadonlyMap<string, RuntimeKind>;
 
-  constructor(readonly kinds: readonly RuntimeKind[]) {
+  constructor(
+    readonly kinds: readonly RuntimeKind[],
+    /** Images that blackbox actions may use besides; default all. */
+    readonly images = new ImagePolicy(["*"]),
+  ) {
     this.#byKind = new Map(kinds.map((kind) => [kind.kind, kind]));
+  }
+
+  /** The same kinds with other images allowed. */
+  allowing(images: readonly string[]): RuntimeManifest {
+    return new RuntimeManifest(this.kinds, new ImagePolicy(images));
   }
 
   find(kind: string): RuntimeKind | undefined {
