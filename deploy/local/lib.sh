@@ -37,8 +37,8 @@ seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f"
 
 # ---- kinds ----
 # One row per kind: the Debian that its base stands on when it is made here, what makes the language of that Debian, the
-# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names packages of that Debian;
-# `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
+# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names
+# packages of that Debian; `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
 kinds() {
   cat <<'END'
 nodejs:20    12  npm:node-linux-ARCH@20.20.2:bin/node  node:20-slim      node -v
