@@ -48,6 +48,8 @@ python:3.11  12  apt:python3                           python:3.11-slim  python3
 python:3.13  13  apt:python3                           python:3.13-slim  python3 --version
 ruby:3.3     13  apt:ruby                              -                 ruby --version
 php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  -  php --version
+deno:2       12  npm:@deno/linux-ARCH-glibc@2.9.6:deno -                 deno --version
+bun:1        12  npm:@oven/bun-linux-ARCH@1.4.5:bin/bun  -               bun --version
 java:21      13  apt:openjdk-21-jdk-headless,libgoogle-gson-java  -                 java --version
 native:1      12  apt:jq,curl                           -                 jq --version
 END
