@@ -1,5 +1,7 @@
 // Between the words of this role and those of the links.
 
+import { neededKind } from "../core/action/image.js";
+import { BLACKBOX_KIND } from "../core/action/types.js";
 import type { Clock } from "../base/clock.js";
 import { hexToBytes } from "../base/ids.js";
 import { traceIdOf } from "../base/trace.js";
@@ -136,7 +138,7 @@ export function recordOf(run: Run, logs: readonly string[], invokerId: string): 
     subject: caller.subject,
     path: ask.key,
     version: spec?.version ?? UNKNOWN_VERSION,
-    kind: ask.kind,
+    kind: spec?.image ? BLACKBOX_KIND : neededKind(ask.kind),
     startWallMs: Math.round(run.startWallMs),
     durationMs: end.durationMs,
     initMs: run.initMs,
