@@ -1,10 +1,9 @@
 // Between the words of this role and those of the links.
 
-import { neededKind } from "../core/action/image.js";
-import { BLACKBOX_KIND } from "../core/action/types.js";
 import type { Clock } from "../base/clock.js";
 import { hexToBytes } from "../base/ids.js";
 import { traceIdOf } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { SandboxState as CoreState } from "../core/sandbox/state.js";
 import { outcomeToWire, startKindToWire } from "../dispatch/wire.js";
@@ -138,7 +137,7 @@ export function recordOf(run: Run, logs: readonly string[], invokerId: string): 
     subject: caller.subject,
     path: ask.key,
     version: spec?.version ?? UNKNOWN_VERSION,
-    kind: spec?.image ? BLACKBOX_KIND : neededKind(ask.kind),
+    kind: neededKind(ask.kind),
     startWallMs: Math.round(run.startWallMs),
     durationMs: end.durationMs,
     initMs: run.initMs,

@@ -23,6 +23,7 @@ export const FAMILIES: Readonly<Record<string, string>> = {
   ".rb": "ruby",
   ".go": "go",
   ".rs": "rust",
+  ".sh": "native",
   ".cs": "dotnet",
 };
 

@@ -11,20 +11,11 @@ import type { Cli } from "../cli-context.js";
 import { parseName, showName } from "../names.js";
 import { iso, size, time, usage } from "../output.js";
 import { collect, keyValues, readFile } from "../params.js";
+import { FAMILIES } from "../project/manifest-entities.js";
 import { keyValuesJson, keyValuesText, limitsJson, limitsText } from "../show.js";
 import type { Values, Verb } from "../spec.js";
 import { actionUrl, webAnnotations } from "../web.js";
 import { listed, somePage, type Page, type PageRequest } from "./pages.js";
-
-const KINDS: Readonly<Record<string, string>> = {
-  ".js": "nodejs:default",
-  ".mjs": "nodejs:default",
-  ".cjs": "nodejs:default",
-  ".py": "python:default",
-  ".rb": "ruby:default",
-  ".php": "php:default",
-  ".sh": "native:default",
-};
 
 const UINT32_MAX = 0xffff_ffff;
 
@@ -196,12 +187,13 @@ function execOf(cli: Cli, values: Values, file: string): Partial<Exec> {
     if (values.flag("kind")) throw usage(KIND_OR_IMAGE);
     return { kind: BLACKBOX_KIND, image, code, binary, main: values.text("main") ?? "" };
   }
-  const kind = values.text("kind") ?? (binary ? undefined : KINDS[ending]);
+  const family = FAMILIES[ending];
+  const kind = values.text("kind") ?? (family === undefined ? undefined : `${family}:default`);
   if (kind === undefined) {
     const what = binary ? "an archive" : `"${ending || file}"`;
     throw usage(
       `which language is ${what}? say --kind`,
-      `weft action create NAME ${file} --kind nodejs:default    (or python:default)`,
+      `weft action create NAME ${file} --kind nodejs:default    (or python:default, ruby:default, …)`,
     );
   }
   return { kind, code, binary, main: values.text("main") ?? "" };
