@@ -197,7 +197,7 @@ const plain: Lane = {
         expect(deadline).toBeGreaterThan(before + PLAIN_MS - 1_000);
         expect(deadline).toBeLessThanOrEqual(Date.now() + PLAIN_MS);
         expect(env).not.toHaveProperty("__OW_API_KEY");
-        const known = /^(__OW_[A-Z_]+|WEFT_(TRACEPARENT|ACTION_\w+|LANGUAGE_VERSION|SANDBOX))$/;
+        const known = /^(__OW_[A-Z_]+|WEFT_(TRACEPARENT|ACTION_\w+|LANGUAGE_VERSION|REMAINING_MS|SANDBOX))$/;
         for (const name of Object.keys(env).filter((one) => /^(__OW_|WEFT_)/.test(one))) expect(name).toMatch(known);
         for (const [name, value] of Object.entries(env)) {
           expect(`${name}=${value}`).not.toMatch(/HOST_CANARY|seen-on-the-host|postgres:|etcd|cluster/i);
