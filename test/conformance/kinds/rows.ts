@@ -96,6 +96,7 @@ const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
 
 const plain: Lane = {
   actions: {
+    beside: {},
     plain: {
       timeoutMs: PLAIN_MS,
       parameters: [
@@ -263,7 +264,7 @@ const plain: Lane = {
       async check(world) {
         const { logs } = await world.run("plain", { act: "late" });
         expect(logs).toEqual([]);
-        await world.run("other", { act: "wait", ms: 400 });
+        await world.run("beside", { act: "wait", ms: 400 });
         expect((await world.run("plain", { act: "wait", ms: 1 })).logs).toEqual([]);
       },
     },
