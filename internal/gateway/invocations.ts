@@ -10,6 +10,7 @@ import { toWeftError } from "../base/errors.js";
 import { bytesToHex } from "../base/ids.js";
 import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
@@ -320,7 +321,7 @@ export function limitsProblemOf({ quota }: Identity, target: Target, paramsBytes
   const { overrides } = quota;
   if (!overrides) return undefined;
   checkPayloadSize(paramsBytes, overrides.maxPayloadSize);
-  checkKindAllowed(overrides.allowedKinds, target.ask.kind);
+  checkKindAllowed(overrides.allowedKinds, neededKind(target.ask.kind));
   if (target.composite) return undefined; // who runs it looks at what runs
   const { memoryMb, timeoutMs, concurrency } = target.ask;
   return limitsProblem(overrides, { memoryMb, timeoutMs, concurrency, logsMb: target.logsMb });

@@ -96,6 +96,7 @@ const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
 
 const plain: Lane = {
   actions: {
+    beside: {},
     plain: {
       timeoutMs: PLAIN_MS,
       parameters: [
@@ -197,7 +198,7 @@ const plain: Lane = {
         expect(deadline).toBeGreaterThan(before + PLAIN_MS - 1_000);
         expect(deadline).toBeLessThanOrEqual(Date.now() + PLAIN_MS);
         expect(env).not.toHaveProperty("__OW_API_KEY");
-        const known = /^(__OW_[A-Z_]+|WEFT_(TRACEPARENT|ACTION_\w+|LANGUAGE_VERSION|SANDBOX))$/;
+        const known = /^(__OW_[A-Z_]+|WEFT_(TRACEPARENT|ACTION_\w+|LANGUAGE_VERSION|REMAINING_MS|SANDBOX))$/;
         for (const name of Object.keys(env).filter((one) => /^(__OW_|WEFT_)/.test(one))) expect(name).toMatch(known);
         for (const [name, value] of Object.entries(env)) {
           expect(`${name}=${value}`).not.toMatch(/HOST_CANARY|seen-on-the-host|postgres:|etcd|cluster/i);
@@ -263,7 +264,7 @@ const plain: Lane = {
       async check(world) {
         const { logs } = await world.run("plain", { act: "late" });
         expect(logs).toEqual([]);
-        await world.run("other", { act: "wait", ms: 400 });
+        await world.run("beside", { act: "wait", ms: 400 });
         expect((await world.run("plain", { act: "wait", ms: 1 })).logs).toEqual([]);
       },
     },
