@@ -100,7 +100,7 @@ describeWith(["docker"], "with Docker", () => {
     await frozen.sandbox.freeze();
     const stem = await first.create(aSpec({ kind }), 20_000, never);
     const survivors = [warm.sandbox, frozen.sandbox, stem].map((sandbox) => ({
-      mark: sandbox.mark ?? "",
+      mark: sandbox.survivesAs ?? "",
       spec: aSpec({ kind }),
     }));
     for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) (sandbox as DockerSandbox).abandon();
@@ -112,7 +112,7 @@ describeWith(["docker"], "with Docker", () => {
     for (const { mark } of survivors.slice(0, 2)) {
       const process = adopted.get(mark)?.process;
       if (!process) throw new Error("it is there");
-      expect(process.mark).toBe(mark);
+      expect(process.survivesAs).toBe(mark);
       const ran = await new RuntimePeer(process.link).run();
       expect(ran).toMatchObject({ outcome: "success", result: { ...(result as object), n: 2 } });
       await process.freeze();
@@ -140,8 +140,8 @@ describeWith(["docker"], "with Docker", () => {
     ] as const) {
       peer.run(params).catch(() => {});
     }
-    const marks = [waits, spins].map(({ sandbox }) => sandbox.mark ?? "");
-    expect(idle.sandbox.mark).toBeUndefined();
+    const marks = [waits, spins].map(({ sandbox }) => sandbox.survivesAs ?? "");
+    expect(idle.sandbox.survivesAs).toBeUndefined();
     for (const { sandbox } of [waits, spins, idle]) (sandbox as DockerSandbox).abandon();
     const next = aDriver("busy", { reconnectMs: 20_000 });
     const survivors = [...marks, "b0-77"].map((mark) => ({ mark, spec: aSpec() }));

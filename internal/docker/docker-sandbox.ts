@@ -61,7 +61,7 @@ export class DockerSandbox implements SandboxProcess {
     }).then(() => (this.#destroyed ? killed : this.#findOut()));
   }
 
-  get mark(): string | undefined {
+  get survivesAs(): string | undefined {
     return this.survives ? this.name : undefined;
   }
 

@@ -60,6 +60,14 @@ describe("a new life of an invoker", () => {
     expect(next.driver.made[0]?.inits).toHaveLength(1); // that of the life before
   });
 
+  it("offers what it took over to whoever needs the room, at once", async () => {
+    const before = await open({ settings: { memoryMb: 512 } });
+    for (let i = 0; i < 2; i += 1) await before.sandboxFor(before.action("echo"));
+    const next = await nextLife(before, { settings: { memoryMb: 512 } });
+    expect(next.scheduler.last).toMatchObject({ freeMb: 0, evictableMb: 512 });
+    await next.sandboxFor(next.action("echo", { key: "guest/other" }));
+  });
+
   it("loads the code of one that had none", async () => {
     const before = await open();
     const action = before.action("echo");

@@ -112,6 +112,7 @@ export class SandboxHost {
   #next = 0;
   #usedMb = 0;
   #destroyingMb = 0;
+  #evictableToldMb = 0;
   #greedyClock = 0;
   #windowEndsMonoMs = 0;
   #draining = false;
@@ -189,7 +190,7 @@ export class SandboxHost {
     }
     const kept = this.#sandboxes.size;
     for (const { mark } of entries) {
-      if (![...this.#sandboxes.values()].some(({ process }) => process?.mark === mark)) journal.remove(mark);
+      if (![...this.#sandboxes.values()].some(({ process }) => process?.survivesAs === mark)) journal.remove(mark);
     }
     metrics.adopted.inc(kept);
     metrics.notAdopted.inc(entries.length - kept);
@@ -380,7 +381,7 @@ export class SandboxHost {
   }
 
   #writeDown({ process, kind, memoryMb, createMs, ask }: Sandbox): void {
-    const mark = process?.mark;
+    const mark = process?.survivesAs;
     if (mark === undefined) return;
     this.deps.journal.put({ mark, kind, memoryMb, pidsMax: this.deps.settings.pidsMax, createMs, ask });
   }
@@ -486,7 +487,7 @@ export class SandboxHost {
     this.#standIns.get(sandbox)?.();
     this.#standIns.delete(sandbox);
     const { process } = sandbox;
-    if (process?.mark !== undefined) this.deps.journal.remove(process.mark);
+    if (process?.survivesAs !== undefined) this.deps.journal.remove(process.survivesAs);
     if (process) this.#destroy(sandbox, process);
     log.debug("a sandbox ended", { sandboxId: sandbox.number, action: sandbox.ask?.key, reason });
     if (sandbox.ask) this.deps.slotsGone(sandbox.number);
@@ -556,6 +557,11 @@ export class SandboxHost {
       }
     }
     this.#refillStems();
+    // Time alone makes a sandbox evictable that was made for a call which did not come.
+    if (this.evictableMb !== this.#evictableToldMb) {
+      this.#evictableToldMb = this.evictableMb;
+      this.deps.capacityChanged();
+    }
   }
 
   #countDemand(action: ActionAsk): void {

@@ -109,6 +109,8 @@ export class Sandbox implements Pooled {
   #exit: SandboxExit | undefined;
   /** It comes from an earlier life, and its runtime has loaded the code already. */
   #resumed = false;
+  /** Nobody has ordered it in this life: no lease on it is on its way. */
+  #adopted = false;
   #power: "on" | "freezing" | "off" | "thawing" = "on";
   #freezable = true;
   #code: Code = NO_CODE;
@@ -166,7 +168,7 @@ export class Sandbox implements Pooled {
   }
   get evictable(): boolean {
     if (this.#ending !== undefined || this.#dying) return false;
-    if (this.#state === "stem" || this.#calls > 0) return true;
+    if (this.#state === "stem" || this.#calls > 0 || this.#adopted) return true;
     return this.deps.clock.monoMs() - this.#readyAtMonoMs >= FIRST_CALL_GRACE_MS;
   }
   get freezable(): boolean {
@@ -209,6 +211,7 @@ export class Sandbox implements Pooled {
    * @param loaded its runtime has loaded the code
    */
   adopted(process: SandboxProcess, ask: ActionAsk | undefined, loaded: boolean): void {
+    this.#adopted = true;
     this.#resumed = loaded;
     if (ask) this.claim(ask, undefined);
     this.started(process);

@@ -25,6 +25,15 @@ afterEach(async () => {
 });
 
 describe("an invoker", () => {
+  it("tells when a sandbox becomes evictable for want of the call that it was made for", async () => {
+    await open();
+    await world.sandboxFor(world.action("echo"));
+    await world.elapse(500);
+    expect(world.scheduler.last).toMatchObject({ evictableMb: 0 });
+    await world.elapse(5_000);
+    expect(world.scheduler.last).toMatchObject({ evictableMb: 256 });
+  });
+
   it("registers with everything a scheduler must know, and beats", async () => {
     await open({ settings: { zone: "z1" } });
     expect(world.scheduler.registers).toEqual([

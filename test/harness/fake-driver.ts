@@ -93,7 +93,7 @@ export class FakeDriver implements SandboxDriver {
       const sandbox = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
       this.made.push(sandbox);
       sandbox.failsInit = () => this.failInits > 0 && (this.failInits -= 1) >= 0;
-      if (this.options.survives === true) sandbox.mark = `mark-${this.made.length}`;
+      if (this.options.survives === true) sandbox.survivesAs = `mark-${this.made.length}`;
       return sandbox;
     } finally {
       this.creating -= 1;
@@ -114,11 +114,11 @@ export class FakeDriver implements SandboxDriver {
     const adopted: AdoptedSandbox[] = [];
     for (const { mark, spec } of survivors) {
       const before = this.options.inherited?.find(
-        (one) => one.mark === mark && !one.destroyed && one.outstanding === 0,
+        (one) => one.survivesAs === mark && !one.destroyed && one.outstanding === 0,
       );
       if (!before) continue;
       const process = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
-      process.mark = mark;
+      process.survivesAs = mark;
       process.inits.push(...before.inits);
       this.made.push(process);
       adopted.push({ mark, process, loaded: before.inits.length > 0 });
@@ -140,7 +140,7 @@ export class FakeDriver implements SandboxDriver {
 
 /** One of its sandboxes, with an inside to look at. */
 export class FakeSandbox implements SandboxProcess {
-  mark: string | undefined;
+  survivesAs: string | undefined;
   failsInit = (): boolean => false;
   readonly languageVersion = "20.0.0";
   readonly link: MessageLink;

@@ -31,7 +31,7 @@ export interface RawOutput {
  */
 export interface SandboxProcess {
   /** Name by which a later life of the invoker finds it again; undefined when it ends with the invoker's process. */
-  readonly mark?: string | undefined;
+  readonly survivesAs?: string | undefined;
   /**
    * Ends when the runtime's connection ends; the driver then ends the sandbox. Its Hello was read by the driver; nothing
    * else is said before Init, so `onMessage` may be set any time before that is sent.

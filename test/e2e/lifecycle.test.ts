@@ -1,5 +1,6 @@
-// An invoker that is killed under load: what was warm is warm again for its next process, what was busy is told to its
-// callers once, and nothing of either life is left behind.
+// What becomes of sandboxes: when an invoker is killed under load, what was warm is warm again for its next process, what
+// was busy is told to its callers once, and nothing of either life is left behind; code that never loads does not burn the
+// machine.
 
 import Docker from "dockerode";
 import { existsSync, readdirSync } from "node:fs";
@@ -7,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { socketDirectory } from "../../internal/assembly/socket-directory.js";
 import { Outcome, Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
-import { PublicClient, refusalOf } from "../harness/client.js";
+import { PublicClient, refusalOf, services } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
 import { describeWith, serviceAddress } from "../harness/services.js";
 import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
@@ -30,7 +31,7 @@ interface Who {
   readonly n: number;
 }
 
-describeWith(UP_SERVICES, "an invoker that is killed", () => {
+describeWith(UP_SERVICES, "an invoker and its sandboxes", () => {
   const docker = new Docker({ socketPath: (serviceAddress("docker") ?? "").replace("unix://", "") });
   let open: OpenFabric;
   let client: PublicClient;
@@ -157,6 +158,28 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
     await Promise.all(load);
     expect(unknown).toBeLessThanOrEqual(3 * 4);
     await eventually(async () => expect((await sandboxes()).every((s) => s.running === 0)).toBe(true));
+    await nothingLeaks();
+  });
+
+  it("tells each caller of code that does not load why, without a sandbox for each, and runs it once it is put right", async () => {
+    await client.createAction("broken", `console.log("loading"); throw new Error("no database");\n`);
+    const ids: string[] = [];
+    const results = new Set<string>();
+    for (let i = 0; i < 30; i += 1) {
+      const { activation, activationId } = await client.invoke("broken");
+      expect(activation?.outcome).toBe(Outcome.DEVELOPER_ERROR);
+      results.add(activation?.resultJson ?? "");
+      ids.push(activationId);
+    }
+    expect([...results]).toEqual([expect.stringContaining("no database")]);
+    const records = await Promise.all(ids.map((id) => client.record(id)));
+    const loaded = records.filter((record) => record.initMs !== undefined);
+    const spared = records.filter((record) => record.logs.join("\n").includes("was not loaded for this activation"));
+    expect(loaded.length + spared.length).toBe(30);
+    expect(loaded.length).toBeLessThan(12);
+    await client.call(services.action.deleteAction, { namespace: "_", name: "broken", etag: "" });
+    await client.createAction("broken", `exports.main = () => ({ ok: true });\n`);
+    expect((await client.invoke("broken")).activation?.outcome).toBe(Outcome.SUCCESS);
     await nothingLeaks();
   });
 });
