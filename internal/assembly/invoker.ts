@@ -39,6 +39,7 @@ export async function startInvoker(
     | "stemCells"
     | "freezeAfterMs"
     | "idleTimeoutMs"
+    | "keepMaxMs"
     | "adoptWithinMs"
     | "drainGraceMs"
   > & {
@@ -83,6 +84,7 @@ export async function startInvoker(
       leaseTtlMs: settings.memberTtlMs,
       freezeAfterMs: settings.freezeAfterMs,
       idleTimeoutMs: settings.idleTimeoutMs,
+      keepMaxMs: settings.keepMaxMs,
       drainGraceMs: settings.drainGraceMs,
       sandboxEnv: settings.apiHost === undefined ? {} : { __OW_API_HOST: settings.apiHost },
       stems: manifest.kinds.flatMap((kind) =>

@@ -15,6 +15,8 @@ import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
+import { ActionHistories } from "../core/keepalive/histories.js";
+import { keepMs, KNOWN_GAPS, nextPrice, PRICE_FIRST, type IdleMemory } from "../core/keepalive/keep.js";
 import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
 import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
 import { EpochFence } from "../core/sandbox/slots.js";
@@ -35,6 +37,8 @@ const ORDERS_REMEMBERED = 4_096;
 const STEM_WINDOW_MS = 10_000;
 const HOUSEKEEPING_MS_MAX = 1_000;
 const HOUSEKEEPING_MS_MIN = 20;
+/** Actions whose calls are remembered, with a sandbox or without. */
+const HISTORIES_MAX = 10_000;
 /** Runtimes of an earlier life's sandboxes are given so long to come back: they try every 100 ms. */
 const ADOPT_WITHIN_MS = 4_000;
 
@@ -103,6 +107,7 @@ export class SandboxHost {
   /** Why making one failed, until that is reported. */
   readonly #failures = new WeakMap<Sandbox, string>();
   readonly #encoder = new SandboxEncoder();
+  readonly #histories = new ActionHistories(HISTORIES_MAX);
   readonly #loads = new LoadBreaker<LoadFailure>();
   /** Sandboxes without a process, for code that does not load, and what ends each when it is to be tried again. */
   readonly #standIns = new Map<Sandbox, () => void>();
@@ -113,6 +118,10 @@ export class SandboxHost {
   #usedMb = 0;
   #destroyingMb = 0;
   #evictableToldMb = 0;
+  /** What memory is worth: see core/keepalive. */
+  #price = PRICE_FIRST;
+  #idleBefore: IdleMemory | undefined;
+  #pricedMonoMs = 0;
   #greedyClock = 0;
   #windowEndsMonoMs = 0;
   #draining = false;
@@ -134,6 +143,7 @@ export class SandboxHost {
       code,
       encoder: this.#encoder,
       loads: this.#loads,
+      historyOf: (actionKey) => this.#histories.of(actionKey),
       chance: () => random.next(),
       cancelGraceMs: settings.cancelGraceMs,
       greedyClock: () => this.#greedyClock,
@@ -147,6 +157,7 @@ export class SandboxHost {
     metrics.memoryTotal.set(settings.memoryMb * MIB);
     metrics.memoryUsed.from(() => this.#usedMb * MIB);
     metrics.memoryEvictable.from(() => this.evictableMb * MIB);
+    metrics.idlePrice.from(() => this.#price / PRICE_FIRST);
     metrics.loadsPaused.from(() => this.#loads.paused(clock.monoMs()));
     metrics.startQueue.from(() => this.#demand.size + this.#stemStarts.size);
     metrics.startQueueAge.from(() => this.#demand.headAgeMs(clock.monoMs()) / 1_000);
@@ -202,6 +213,7 @@ export class SandboxHost {
     this.#kinds = new Set(kinds);
     const { clock, settings } = this.deps;
     this.#windowEndsMonoMs = clock.monoMs() + STEM_WINDOW_MS;
+    this.#pricedMonoMs = clock.monoMs();
     const shortest = Math.min(settings.freezeAfterMs, settings.idleTimeoutMs) / 4;
     const everyMs = Math.min(HOUSEKEEPING_MS_MAX, Math.max(HOUSEKEEPING_MS_MIN, shortest));
     this.#stopHousekeeping = every(clock, everyMs, () => this.#keepHouse());
@@ -537,9 +549,11 @@ export class SandboxHost {
   #keepHouse(): void {
     const { clock, settings, driver } = this.deps;
     const now = clock.monoMs();
-    const times = driver.abilities.freeze ? settings : { ...settings, freezeAfterMs: Infinity };
+    const freezeAfterMs = driver.abilities.freeze ? settings.freezeAfterMs : Infinity;
+    this.#setPrice(now);
     for (const sandbox of [...this.#sandboxes.values()]) {
-      switch (idleAction(sandbox, now, times)) {
+      const idleTimeoutMs = sandbox.running === 0 ? this.keepMs(sandbox, now) : Infinity;
+      switch (idleAction(sandbox, now, { freezeAfterMs, idleTimeoutMs })) {
         case "end":
           if (sandbox.evictable) sandbox.end("evicted");
           break;
@@ -562,6 +576,31 @@ export class SandboxHost {
       this.#evictableToldMb = this.evictableMb;
       this.deps.capacityChanged();
     }
+  }
+
+  /** How long a sandbox is idle before it ends. */
+  keepMs({ history, memoryMb, startCostMs, idleSinceMonoMs }: Sandbox, nowMonoMs: number): number {
+    const { idleTimeoutMs, keepMaxMs } = this.deps.settings;
+    if (!history || history.gaps.count < KNOWN_GAPS) return idleTimeoutMs;
+    const idleMs = nowMonoMs - idleSinceMonoMs;
+    return keepMs(history.gaps, { memoryMb, startCostMs, price: this.#price, idleMs, maxMs: keepMaxMs });
+  }
+
+  #setPrice(nowMonoMs: number): void {
+    const { memoryMb, idleShare } = this.deps.settings;
+    const now = { idleMb: this.#idleMb(), shareMb: memoryMb * idleShare };
+    this.#price = nextPrice(this.#price, this.#idleBefore ?? now, now, nowMonoMs - this.#pricedMonoMs);
+    this.#idleBefore = now;
+    this.#pricedMonoMs = nowMonoMs;
+  }
+
+  /** What sandboxes take that belong to an action and wait for its next call. */
+  #idleMb(): number {
+    let sum = 0;
+    for (const { state, running, memoryMb } of this.#sandboxes.values()) {
+      if (running === 0 && (state === "warm" || state === "frozen")) sum += memoryMb;
+    }
+    return sum;
   }
 
   #countDemand(action: ActionAsk): void {

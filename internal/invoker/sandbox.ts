@@ -18,6 +18,7 @@ import { NumberMap } from "../base/number-map.js";
 import type { Span, SpanOptions, Tracer } from "../base/trace.js";
 import { RESULT_BYTES_MAX } from "../core/action/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
+import type { ActionHistory } from "../core/keepalive/histories.js";
 import type { RawOutput, SandboxExit, SandboxProcess } from "../core/sandbox/driver.js";
 import { priorityOf, type Pooled } from "../core/sandbox/pool.js";
 import { SlotTable } from "../core/sandbox/slots.js";
@@ -59,6 +60,8 @@ export interface SandboxDeps {
   readonly code: CodeCache;
   /** What is known of code that does not load (B5). */
   readonly loads: LoadBreaker<LoadFailure>;
+  /** What is known of the calls of an action. */
+  readonly historyOf: (actionKey: string) => ActionHistory;
   /** Between 0 and 1. */
   readonly chance: () => number;
   readonly cancelGraceMs: number;
@@ -105,6 +108,7 @@ export class Sandbox implements Pooled {
   #ask: ActionAsk | undefined;
   #slashedName = "";
   #slots: SlotTable | undefined;
+  #history: ActionHistory | undefined;
   #process: SandboxProcess | undefined;
   #exit: SandboxExit | undefined;
   /** It comes from an earlier life, and its runtime has loaded the code already. */
@@ -160,6 +164,14 @@ export class Sandbox implements Pooled {
   get running(): number {
     return this.#runs.size;
   }
+  /** undefined while it belongs to no action. */
+  get history(): ActionHistory | undefined {
+    return this.#history;
+  }
+  /** What it took to make and load it, ms. */
+  get startCostMs(): number {
+    return this.createMs + this.#initMs;
+  }
   get process(): SandboxProcess | undefined {
     return this.#process;
   }
@@ -181,6 +193,7 @@ export class Sandbox implements Pooled {
   claim(ask: ActionAsk, order: SandboxOrder | undefined): void {
     this.#ask = ask;
     this.#slashedName = `/${ask.key}`;
+    this.#history = this.deps.historyOf(ask.key);
     this.#slots = new SlotTable(ask.revisionId, Math.max(1, ask.concurrency));
     this.order = order;
     if (this.#state === "stem") {
@@ -268,8 +281,7 @@ export class Sandbox implements Pooled {
 
   /** Its priority rises with the clock when it is used. */
   touch(): void {
-    const startCostMs = this.createMs + this.#initMs;
-    this.priority = priorityOf(this.deps.greedyClock(), this.#calls, startCostMs, this.memoryMb);
+    this.priority = priorityOf(this.deps.greedyClock(), this.#calls, this.startCostMs, this.memoryMb);
   }
 
   #becameReady(): void {
@@ -293,6 +305,7 @@ export class Sandbox implements Pooled {
 
   /** A call whose slot is its own. */
   begin(run: Run): void {
+    if (this.#runs.size === 0) this.#noteGap(run.request.arrivedMonoMs);
     this.#number = (this.#number + 1) >>> 0;
     run.number = this.#number;
     this.#runs.set(run.number, run);
@@ -306,6 +319,14 @@ export class Sandbox implements Pooled {
     this.#waiting.push(run);
     this.#arm(run.dueMonoMs);
     this.#advance();
+  }
+
+  /** How long it was idle; of one that was made for the call, how long its action was. */
+  #noteGap(nowMonoMs: number): void {
+    const history = this.#history;
+    if (!history) return;
+    const sinceMonoMs = this.#calls > 0 || this.#adopted ? this.idleSinceMonoMs : history.lastIdleMonoMs;
+    if (sinceMonoMs > -Infinity) history.gaps.add(nowMonoMs - sinceMonoMs);
   }
 
   /** Asks a call to stop. Its end is told as any other. */
@@ -613,6 +634,7 @@ export class Sandbox implements Pooled {
     else {
       this.#slots?.release(run.slot);
       this.idleSinceMonoMs = now;
+      if (this.#history) this.#history.lastIdleMonoMs = now;
       this.touch();
     }
     const reusable = keeps && this.#ending === undefined && !this.#dying;

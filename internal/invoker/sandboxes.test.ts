@@ -428,6 +428,25 @@ describe("a sandbox without calls", () => {
     expect(world.scheduler.reports.at(-1)).toMatchObject({ end: SandboxEnd.EVICTED, view: { sandbox } });
   });
 
+  it("is kept for as long as its calls make it worth, once they are known", async () => {
+    await open({ driver: { createMs: 40 }, settings: { freezeAfterMs: 1_000, idleTimeoutMs: 5_000 } });
+    const dispatcher = await world.dispatcher();
+    const minutely = world.action("echo");
+    let sandbox = await world.sandboxFor(minutely);
+    let made = 1;
+    for (let i = 0; i < 30; i += 1) {
+      await dispatcher.invoke({ action: minutely, sandbox });
+      await world.elapse(60_000);
+      if (world.driver.alive.length > 0) continue;
+      made += 1;
+      sandbox = await world.sandboxFor(minutely);
+    }
+    // Ten gaps were learned with cold starts; from then on it lasts from call to call.
+    expect(made).toBe(11);
+    await world.elapse(120_000);
+    expect(world.driver.alive).toEqual([]); // but not for longer
+  });
+
   it("that dies by itself is told of, and its leases are void", async () => {
     await open();
     const sandbox = await world.sandboxFor(world.action("echo"));

@@ -20,8 +20,12 @@ export interface InvokerSettings {
   readonly stemShare: number;
   /** A sandbox without calls is frozen after so long; Infinity: never. */
   readonly freezeAfterMs: number;
-  /** A sandbox without calls ends after so long. */
+  /** A sandbox without calls ends after so long, until more is known of its action's calls. */
   readonly idleTimeoutMs: number;
+  /** The same when more is known: it ends when keeping it costs more than it saves, and after so long in any case. */
+  readonly keepMaxMs: number;
+  /** Part of the memory that idle sandboxes should take, 0 to 1: what they are worth is measured by it. */
+  readonly idleShare: number;
   /** Sandboxes made at the same time: more only makes each slower. */
   readonly parallelStarts: number;
   /** Longest time until a runtime says hello. */
@@ -59,6 +63,8 @@ export function invokerSettings(given: Partial<InvokerSettings> & { readonly mem
     stemShare: 0.25,
     freezeAfterMs: 10_000,
     idleTimeoutMs: 600_000,
+    keepMaxMs: 14_400_000,
+    idleShare: 0.5,
     parallelStarts: 4,
     startTimeoutMs: 30_000,
     pidsMax: 1_024,
