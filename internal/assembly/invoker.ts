@@ -87,6 +87,7 @@ export async function startInvoker(
       keepMaxMs: settings.keepMaxMs,
       drainGraceMs: settings.drainGraceMs,
       sandboxEnv: settings.apiHost === undefined ? {} : { __OW_API_HOST: settings.apiHost },
+      stemDemandMax: settings.stemCells * STEMS_PER_MIN,
       stems: manifest.kinds.flatMap((kind) =>
         kind.stemCells.map(({ memoryMb }) => ({
           kind: kind.kind,

@@ -35,6 +35,8 @@ const START_QUEUE_MAX = 1_024;
 const ORDERS_REMEMBERED = 4_096;
 /** Demand for stem cells is counted in windows of the time that making some takes. */
 const STEM_WINDOW_MS = 10_000;
+/** Classes that stem cells are kept of because they are asked for. */
+const STEM_CLASSES_MAX = 64;
 const HOUSEKEEPING_MS_MAX = 1_000;
 const HOUSEKEEPING_MS_MIN = 20;
 /** Actions whose calls are remembered, with a sandbox or without. */
@@ -91,13 +93,15 @@ interface StemClass extends StemSetting {
   readonly backoff: Backoff;
   /** None is made before: making the last one failed. */
   quietUntilMonoMs: number;
+  /** It is there because it was asked for, and goes when it is not asked for any more. */
+  readonly byDemand: boolean;
 }
 
 export class SandboxHost {
   readonly #sandboxes = new Map<number, Sandbox>();
   readonly #demand = new BoundedQueue<StartJob>(START_QUEUE_MAX);
   readonly #stemStarts = new BoundedQueue<StartJob>(START_QUEUE_MAX);
-  readonly #stems: readonly StemClass[];
+  #stems: readonly StemClass[];
   readonly #starts = new Set<Promise<void>>();
   readonly #aborts = new Map<number, AbortController>();
   /** What is being destroyed still takes its memory (H1). */
@@ -129,12 +133,7 @@ export class SandboxHost {
 
   constructor(private readonly deps: SandboxHostDeps) {
     const { clock, log, metrics, tracer, code, settings, random } = deps;
-    this.#stems = settings.stems.map((stem) => ({
-      ...stem,
-      windows: [0],
-      backoff: new Backoff({ firstMs: 1_000, maxMs: 60_000 }, random),
-      quietUntilMonoMs: 0,
-    }));
+    this.#stems = settings.stems.map((stem) => this.#stemClass(stem, false));
     this.#sandboxDeps = {
       clock,
       log,
@@ -569,6 +568,7 @@ export class SandboxHost {
         windows.push(0);
         if (windows.length > STEM_WINDOWS) windows.shift();
       }
+      this.#forgetStemClasses();
     }
     this.#refillStems();
     // Time alone makes a sandbox evictable that was made for a call which did not come.
@@ -603,10 +603,36 @@ export class SandboxHost {
     return sum;
   }
 
-  #countDemand(action: ActionAsk): void {
-    for (const stem of this.#stems) {
-      if (stem.kind !== action.kind || stem.memoryMb !== action.memoryMb) continue;
-      stem.windows[stem.windows.length - 1] = (stem.windows.at(-1) ?? 0) + 1;
+  #countDemand({ kind, memoryMb }: ActionAsk): void {
+    let stem = this.#stems.find((one) => one.kind === kind && one.memoryMb === memoryMb);
+    if (!stem) {
+      const { stemDemandMax: max } = this.deps.settings;
+      if (max === 0 || this.#stems.length >= STEM_CLASSES_MAX) return;
+      stem = this.#stemClass({ kind, memoryMb, min: 0, max }, true);
+      this.#stems = [...this.#stems, stem];
+    }
+    stem.windows[stem.windows.length - 1] = (stem.windows.at(-1) ?? 0) + 1;
+  }
+
+  #stemClass(setting: StemSetting, byDemand: boolean): StemClass {
+    const backoff = new Backoff({ firstMs: 1_000, maxMs: 60_000 }, this.deps.random);
+    // That a class was not asked for before is known, too.
+    const windows = byDemand ? Array<number>(STEM_WINDOWS).fill(0) : [0];
+    return { ...setting, windows, backoff, quietUntilMonoMs: 0, byDemand };
+  }
+
+  /** A class that nobody has asked for in all windows gives its memory back. */
+  #forgetStemClasses(): void {
+    const forgotten = this.#stems.filter(
+      ({ byDemand, windows }) => byDemand && windows.every((starts) => starts === 0),
+    );
+    if (forgotten.length === 0) return;
+    this.#stems = this.#stems.filter((stem) => !forgotten.includes(stem));
+    for (const { kind, memoryMb } of forgotten) {
+      for (const sandbox of [...this.#sandboxes.values()]) {
+        const one = !sandbox.ask && sandbox.kind === kind && sandbox.memoryMb === memoryMb;
+        if (one && sandbox.state === "stem") sandbox.end("evicted");
+      }
     }
   }
 

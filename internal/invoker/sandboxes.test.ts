@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import { FakeScheduler, InvokerWorld, type WorldOptions } from "../../test/harness/invoker-world.js";
 import { WeftError } from "../base/errors.js";
+import type { ActionAsk } from "../core/dispatch/call.js";
 import { SandboxEnd, SandboxState } from "../gen/weft/link/v1/fleet.pb.js";
 import { NackReason, Outcome, StartKind } from "../gen/weft/link/v1/work.pb.js";
 
@@ -341,6 +342,25 @@ describe("stem cells", () => {
     for (let i = 0; i < 2; i += 1) await world.sandboxFor(world.action("echo", { memoryMb: 512 }));
     expect(world.driver.memoryMb).toBe(1_024);
     expect(world.scheduler.last?.stems[0]?.count).toBe(0);
+  });
+
+  it("are kept of a class that is asked for, and given back when it is not any more", async () => {
+    await open({ settings: { stemDemandMax: 4 } });
+    const action = (): ActionAsk => world.action("echo", { memoryMb: 128 });
+    // Once is no demand among more than a hundred windows; twice is.
+    await world.sandboxFor(action());
+    await world.elapse(1_300_000);
+    await world.sandboxFor(action());
+    await world.elapse(11_000);
+    for (let i = 0; i < 2; i += 1) await world.sandboxFor(action());
+    await world.elapse(11_000);
+    expect(world.scheduler.last?.stems).toEqual([{ kind: "nodejs:20", memoryMb: 128, count: 1 }]);
+    const order = world.scheduler.create(action());
+    await world.elapse(10);
+    expect(world.scheduler.reportsOf(order)).toMatchObject([{ phases: { stem: true } }]);
+    await world.elapse(1_400_000);
+    expect(world.scheduler.last?.stems).toEqual([]);
+    expect(world.driver.alive).toEqual([]);
   });
 
   it("that cannot be made are not tried for ever at once", async () => {

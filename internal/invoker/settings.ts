@@ -16,6 +16,8 @@ export interface InvokerSettings {
   /** Kinds to run; undefined: whatever the driver can make. */
   readonly kinds: readonly string[] | undefined;
   readonly stems: readonly StemSetting[];
+  /** Most stem cells of a kind and memory class that is not in `stems` but is asked for; 0: none are kept. */
+  readonly stemDemandMax: number;
   /** Part of the memory that stem cells may take, 0 to 1. */
   readonly stemShare: number;
   /** A sandbox without calls is frozen after so long; Infinity: never. */
@@ -60,6 +62,7 @@ export function invokerSettings(given: Partial<InvokerSettings> & { readonly mem
     zone: "",
     kinds: undefined,
     stems: [],
+    stemDemandMax: 0,
     stemShare: 0.25,
     freezeAfterMs: 10_000,
     idleTimeoutMs: 600_000,
