@@ -14,6 +14,7 @@ import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import { ActionHistories } from "../core/keepalive/histories.js";
 import { keepMs, KNOWN_GAPS, nextPrice, PRICE_FIRST, type IdleMemory } from "../core/keepalive/keep.js";
@@ -269,7 +270,7 @@ export class SandboxHost {
       this.#refuse(key, by, action, "draining", "the invoker drains");
       return;
     }
-    if (!this.#kinds.has(action.kind)) {
+    if (!this.#kinds.has(neededKind(action.kind))) {
       this.#refuse(key, by, action, "startFailed", `this invoker does not run ${action.kind}`);
       return;
     }
