@@ -43,6 +43,7 @@ export async function startInvoker(
     | "idleTimeoutMs"
     | "keepMaxMs"
     | "adoptWithinMs"
+    | "leaveSandboxes"
     | "drainGraceMs"
   > & {
     /** Where child-process sandboxes find programs. */
@@ -87,6 +88,7 @@ export async function startInvoker(
       freezeAfterMs: settings.freezeAfterMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       keepMaxMs: settings.keepMaxMs,
+      leaveSandboxes: settings.leaveSandboxes && settings.adoptWithinMs > 0,
       drainGraceMs: settings.drainGraceMs,
       sandboxEnv: settings.apiHost === undefined ? {} : { __OW_API_HOST: settings.apiHost },
       stemDemandMax: settings.stemCells * STEMS_PER_MIN,

@@ -151,6 +151,10 @@ export const invokerSettings = {
     60_000,
     { minMs: 0, maxMs: 3_600_000 },
   ),
+  leaveSandboxes: boolean(
+    "leave idle Docker sandboxes when the invoker stops, for its next process to take over: to replace it by another version",
+    false,
+  ),
   drainGraceMs: durationMs(
     "how long calls may go on when the invoker stops; less than the grace of the process",
     7_000,
@@ -176,5 +180,6 @@ export const INVOKER_DEFAULTS = {
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
   keepMaxMs: invokerSettings.keepMaxMs.default as number,
   adoptWithinMs: invokerSettings.adoptWithinMs.default as number,
+  leaveSandboxes: invokerSettings.leaveSandboxes.default as boolean,
   drainGraceMs: invokerSettings.drainGraceMs.default as number,
 };

@@ -151,6 +151,23 @@ describeWith(["docker"], "with Docker", () => {
     await next.close();
   });
 
+  it("a docker driver that is closed leaves what it was told to leave, awake", async () => {
+    const first = aDriver("left", { reconnectMs: 20_000 });
+    const { sandbox } = await loaded(first, `function main() { return {}; }`);
+    const ended = await loaded(first, `function main() { return {}; }`);
+    const mark = sandbox.survivesAs ?? "";
+    await sandbox.freeze();
+    await sandbox.leave?.();
+    await first.close();
+    expect((await ended.sandbox.exited).kind).toBe("exited");
+    const next = aDriver("left", { reconnectMs: 20_000 });
+    const [adopted] = await next.adopt([{ mark, spec: aSpec() }], 10_000);
+    if (!adopted) throw new Error("it is there");
+    expect((await new RuntimePeer(adopted.process.link).run()).outcome).toBe("success");
+    await next.close();
+    expect(await remains("left")).toEqual([]);
+  });
+
   it("a sandbox whose invoker does not come back in time ends by itself", async () => {
     const first = aDriver("alone", { reconnectMs: 300 });
     const { sandbox } = await loaded(first, `function main() { return {}; }`);

@@ -527,21 +527,37 @@ export class SandboxHost {
     this.#destroying.set(sandbox, destroyed);
   }
 
-  /** Nothing new; what is idle ends now, the rest when its calls have ended. */
+  /** Nothing new; what is idle ends now, the rest when its calls have ended. What is to be left waits for `close`. */
   drain(): void {
     this.#draining = true;
+    if (this.deps.settings.leaveSandboxes) return;
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.endWhenIdle("draining");
   }
 
-  /** Ends everything, whatever runs; resolves when nothing is left. */
+  /** Ends everything, whatever runs, but what is left to the next life; resolves when nothing else is there. */
   async close(): Promise<void> {
     this.#draining = true;
     this.#stopHousekeeping();
+    if (this.deps.settings.leaveSandboxes) await this.#leave();
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.end("draining");
     while (this.#destroying.size > 0 || this.#starts.size > 0) {
       await Promise.all([...this.#destroying.values(), ...this.#starts]);
     }
     await this.deps.journal.flushed();
+  }
+
+  async #leave(): Promise<void> {
+    const leaving: Promise<void>[] = [];
+    for (const sandbox of [...this.#sandboxes.values()]) {
+      const left = sandbox.leave()?.leave?.();
+      if (!left) continue;
+      this.#sandboxes.delete(sandbox.number);
+      this.#usedMb -= sandbox.memoryMb;
+      leaving.push(left);
+    }
+    await Promise.all(leaving);
+    if (leaving.length > 0)
+      this.deps.log.info("idle sandboxes are left to the next life", { sandboxes: leaving.length });
   }
 
   // ---- stem cells and idleness ----

@@ -246,6 +246,22 @@ export class Sandbox implements Pooled {
     this.#gone(reason);
   }
 
+  /**
+   * Lets a later life of the invoker have it.
+   * @returns its process; undefined when it is busy, or does not outlive this life
+   */
+  leave(): SandboxProcess | undefined {
+    const process = this.#process;
+    if (this.#state === "gone" || this.#dying || this.#runs.size > 0 || process?.survivesAs === undefined)
+      return undefined;
+    if (this.#ending !== undefined && this.#ending !== "draining") return undefined;
+    this.#dying = true; // its connection ends, and that means nothing
+    this.#state = sandboxMachine.step(this.#state, "end");
+    this.#cancelTimer();
+    this.#cancelExitWait();
+    return process;
+  }
+
   /** Takes no new calls and ends when the last one has. */
   endWhenIdle(reason: EndName): void {
     this.#ending ??= reason;

@@ -40,6 +40,8 @@ export interface InvokerSettings {
   readonly cancelGraceMs: number;
   /** How long calls may go on when the invoker stops. */
   readonly drainGraceMs: number;
+  /** When it stops, idle sandboxes are left for the next life to take over. */
+  readonly leaveSandboxes: boolean;
   /** Calls a dispatcher may have unfinished on a link. */
   readonly callCredits: number;
   /** Payload bytes a dispatcher may have unfinished on a link. */
@@ -74,6 +76,7 @@ export function invokerSettings(given: Partial<InvokerSettings> & { readonly mem
     sandboxEnv: {},
     cancelGraceMs: 2_000,
     drainGraceMs: 30_000,
+    leaveSandboxes: false,
     callCredits: 1_024,
     byteCredits: 32 * 1024 * 1024,
     leaseTtlMs: 30_000,

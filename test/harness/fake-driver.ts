@@ -102,7 +102,7 @@ export class FakeDriver implements SandboxDriver {
 
   /** Those that are not destroyed. */
   get alive(): readonly FakeSandbox[] {
-    return this.made.filter((sandbox) => !sandbox.destroyed);
+    return this.made.filter((sandbox) => !sandbox.destroyed && !sandbox.left);
   }
 
   /** What they may take together, MiB. */
@@ -202,6 +202,13 @@ export class FakeSandbox implements SandboxProcess {
     this.powerFailure = undefined;
     if (failure) return Promise.reject(failure);
     this.frozen = false;
+    return Promise.resolve();
+  }
+
+  left = false;
+  leave(): Promise<void> {
+    this.left = true;
+    this.#closed();
     return Promise.resolve();
   }
 

@@ -52,6 +52,8 @@ export interface SandboxProcess {
   freeze(): Promise<void>;
   /** Lets them run again. May be repeated. */
   unfreeze(): Promise<void>;
+  /** Lets go of it without ending it: a later life of the invoker takes it over. Only of one that `survivesAs` something. */
+  leave?(): Promise<void>;
   /** Kills everything inside at once and removes it. May be repeated; resolves when nothing is left. */
   destroy(): Promise<void>;
 }
@@ -113,6 +115,6 @@ export interface SandboxDriver {
    * `create`. @returns how many
    */
   cleanUp(): Promise<number>;
-  /** Destroys every sandbox and removes what the driver keeps on disk. May be repeated. */
+  /** Destroys every sandbox that was not left, and removes what the driver keeps on disk. May be repeated. */
   close(): Promise<void>;
 }
