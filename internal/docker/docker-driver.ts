@@ -214,6 +214,7 @@ export class DockerDriver implements SandboxDriver {
         throw new WeftError("failedPrecondition", "NOT_RESUMED", `${what} does not say what it has kept`);
       }
       this.#ready(found, link, hello);
+      if (imageOfKind(spec.kind) !== undefined) this.#disks.add(found);
       return { mark, process: found, loaded: hello.resumed.loaded };
     };
     try {

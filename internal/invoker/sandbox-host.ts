@@ -175,7 +175,7 @@ export class SandboxHost {
     const wanted = new Map(
       entries
         .filter(({ kind, memoryMb }) => {
-          if (!kinds.includes(kind) || memoryMb > leftMb) return false;
+          if (!kinds.includes(neededKind(kind)) || memoryMb > leftMb) return false;
           leftMb -= memoryMb;
           return true;
         })
