@@ -267,6 +267,7 @@ export class Invoker {
         memoryMb: sandbox.memoryMb,
         running: sandbox.running,
         idleMs: Math.round(clock.monoMs() - sandbox.idleSinceMonoMs),
+        keepMs: Math.round(this.#host.keepMs(sandbox, clock.monoMs())),
         priority: sandbox.priority,
         holders: [...(sandbox.slots?.holders() ?? [])],
       })),
