@@ -295,6 +295,7 @@ export class Invoker {
       driver: driver.abilities.name,
       zone: settings.zone,
       wireVersion: WIRE_VERSION,
+      caveats: [...driver.abilities.caveats],
     };
   }
 
