@@ -8,7 +8,7 @@ import { openStores } from "../postgres/stores.js";
 import { readCron } from "../cron/cron.js";
 import type { RoleContext } from "./context.js";
 import { readCatalogue, readManifest, readVersion } from "./files.js";
-import type { ControllerSettings } from "./settings.js";
+import { namespaceLimitsOf, systemLimitsOf, type ControllerSettings, type LimitSettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 2_000;
@@ -41,11 +41,13 @@ export async function startController(
     | "bootstrapNamespace"
     | "catalogue"
     | "feedsMax"
+    | "blackboxImages"
     | "alarmIntervalMs"
     | "retentionDays"
     | "parameterKeys"
     | "hideParameters"
-  >,
+  > &
+    Partial<LimitSettings>,
   hooks: ControllerHooks = {},
 ): Promise<string> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
@@ -79,7 +81,7 @@ export async function startController(
       wiring.grpc.unary(address, InvokerServiceService.describe, {}, { deadlineMs: DESCRIBE_INVOKER_MS }),
     clusterKey: wiring.clusterKey,
     readCron,
-    manifest: readManifest(),
+    manifest: readManifest().allowing(settings.blackboxImages),
     catalogue: settings.catalogue ? readCatalogue() : [],
     clock,
     random,
@@ -89,6 +91,8 @@ export async function startController(
     settings: {
       bootstrapKey: settings.bootstrapKey ?? "",
       bootstrapNamespace: settings.bootstrapNamespace,
+      namespaceLimits: namespaceLimitsOf(settings),
+      systemLimits: systemLimitsOf(settings),
       retentionDays: settings.retentionDays,
       alarms: { perNamespaceMax: settings.feedsMax, intervalMinMs: settings.alarmIntervalMs },
       webhooksPerNamespaceMax: settings.feedsMax,

@@ -31,4 +31,14 @@ describe("the users of sandboxes", () => {
   it("of two invokers begin elsewhere", () => {
     expect(new SandboxUsers("one").take()).not.toBe(new SandboxUsers("another").take());
   });
+
+  it("keeps the user of a sandbox that was adopted, until it goes", () => {
+    const users = new SandboxUsers("one");
+    const first = users.take();
+    const again = new SandboxUsers("one");
+    expect(again.keep(asUser(first))).toBe(first);
+    expect(again.take()).not.toBe(first);
+    expect(again.keep("root")).toBe(0);
+    expect(again.keep("")).toBe(0);
+  });
 });

@@ -30,6 +30,13 @@ export class SandboxUsers {
     return FIRST + this.#next;
   }
 
+  /** The user of a sandbox of an earlier life, as Docker says it; 0 for one that is none of these. */
+  keep(text: string): number {
+    const user = Number(/^(\d+):/.exec(text)?.[1] ?? 0);
+    if (user >= FIRST && user < FIRST + COUNT) this.#taken.add(user);
+    return user;
+  }
+
   release(user: number): void {
     this.#taken.delete(user);
   }
