@@ -35,6 +35,7 @@ async function endOf({ code, oomAfterLooks, lastWords = "" }: Ending): Promise<u
     aSpec({ memoryMb: 128 }),
     "/nowhere",
     container,
+    "b-1",
   );
   const output = new PassThrough();
   sandbox.attached(output);
