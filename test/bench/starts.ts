@@ -8,6 +8,7 @@
 
 import type Docker from "dockerode";
 import { Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import type { Timestamp } from "../../internal/gen/google/protobuf/timestamp.pb.js";
 import type { InvokeResponse } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { PublicClient } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
@@ -194,8 +195,13 @@ async function burst(client: PublicClient): Promise<number> {
   const answers = await Promise.all(names.map((name) => client.invoke(name)));
   for (const answer of answers) startedAs(Start.COLD, answer);
   // Until the last call was given to its sandbox: loading and running its code is no part of a start.
-  const lastWallMs = Math.max(...answers.map(({ activation }) => activation?.startTime?.getTime() ?? NaN));
+  const lastWallMs = Math.max(...answers.map(({ activation }) => wallMs(activation?.startTime)));
   return BURST / ((lastWallMs - fromWallMs) / 1_000);
+}
+
+function wallMs(time: Timestamp | undefined): number {
+  if (!time) throw new Error("an activation without the time of its start");
+  return Number(time.seconds) * 1_000 + time.nanos / 1_000_000;
 }
 
 function startedAs(start: Start, { activation }: InvokeResponse): void {
