@@ -1087,6 +1087,7 @@ describe("weft status", () => {
         driver: "process",
         memoryMb: 4_096,
         freeMb: 3_840,
+        caveats: ["child processes: no isolation"],
         sandboxes: [
           { number: 1, state: "warm", action: "guest/hello", kind: "nodejs:20", memoryMb: 256, idleMs: 1_500 },
         ],
@@ -1097,12 +1098,26 @@ describe("weft status", () => {
   it("shows roles, invokers and sandboxes", async () => {
     answers["getStatus"] = () => state;
     const { stdout } = await weft("status", { tty: true });
-    for (const text of ["gateway-1", "invoker-1", "1 warm", "guest/hello", "2 durable requests", "1.5 s"]) {
+    for (const text of [
+      "gateway-1",
+      "invoker-1",
+      "1 warm",
+      "guest/hello",
+      "2 durable requests",
+      "1.5 s",
+      "! invoker-1: child processes: no isolation",
+    ]) {
       expect(stdout).toContain(text);
     }
     expect(JSON.parse((await weft("status --json")).stdout)).toMatchObject({
       members: [{ role: "gateway", id: "gateway-1" }],
-      invokers: [{ id: "invoker-1", sandboxes: [{ number: 1, state: "warm", action: "guest/hello" }] }],
+      invokers: [
+        {
+          id: "invoker-1",
+          caveats: ["child processes: no isolation"],
+          sandboxes: [{ number: 1, state: "warm", action: "guest/hello" }],
+        },
+      ],
       queued: 2,
     });
   });

@@ -302,6 +302,7 @@ export class Invoker {
       driver: driver.abilities.name,
       zone: settings.zone,
       wireVersion: WIRE_VERSION,
+      caveats: [...driver.abilities.caveats],
     };
   }
 
