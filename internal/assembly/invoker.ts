@@ -12,7 +12,7 @@ import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import { workLink } from "../rpc/link-methods.js";
 import { untilReady, type RoleContext } from "./context.js";
-import { readManifest, runtimesDirectory } from "./files.js";
+import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import type { InvokerSettings } from "./settings.js";
 import { socketDirectory } from "./socket-directory.js";
 import type { Wiring } from "./wiring.js";
@@ -32,6 +32,8 @@ export async function startInvoker(
     | "driver"
     | "dockerHost"
     | "sandboxNetwork"
+    | "launcherDir"
+    | "localImages"
     | "apiHost"
     | "memoryMb"
     | "stateDir"
@@ -108,11 +110,21 @@ const STEMS_PER_MIN = 8;
 function driverOf(
   { log, clock, bootId, instanceId }: RoleContext,
   manifest: RuntimeManifest,
-  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "stateDir"> & {
+  settings: Pick<
+    InvokerSettings,
+    "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "localImages" | "stateDir"
+  > & {
     readonly programPath: string;
   },
 ): SandboxDriver {
   const directory = socketDirectory(join(settings.stateDir, "sandboxes"));
+  const launcher = findLauncher(settings.launcherDir);
+  if (launcher === undefined) {
+    log.warn("kinds that need the launcher cannot be run: it is not there", {
+      launcherDir: settings.launcherDir,
+      fix: "deploy/local/images launcher",
+    });
+  }
   switch (settings.driver) {
     case "process":
       return new ProcessDriver({
@@ -120,6 +132,7 @@ function driverOf(
         log,
         manifest,
         runtimesDirectory,
+        launcher,
         directory,
         bootId,
         path: settings.programPath,
@@ -133,6 +146,8 @@ function driverOf(
         invokerId: instanceId,
         bootId,
         directory,
+        launcher,
+        localImages: settings.localImages,
         network: settings.sandboxNetwork,
       });
   }

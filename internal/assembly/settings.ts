@@ -44,6 +44,10 @@ export const controllerSettings = {
     "show default parameters encrypted when they are read, as OpenWhisk with encryption does",
     false,
   ),
+  blackboxImages: list(
+    "beginnings of names of images that blackbox actions may use, such as registry.example.com/team/; * allows all, none forbids them",
+    ["*"],
+  ),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 
@@ -66,6 +70,14 @@ export const invokerSettings = {
     ["none", "bridge"],
     "none",
   ),
+  launcherDir: text(
+    "folder of the launcher, which serves the kinds without a server of their own; deploy/local/images fills it",
+    "/var/cache/weft/launcher",
+  ),
+  localImages: list("beginnings of names of images that are on this machine and never fetched from a registry", [
+    "weft/",
+    "local/",
+  ]),
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),
@@ -92,6 +104,8 @@ export type InvokerSettings = ConfigOf<typeof invokerSettings>;
 export const INVOKER_DEFAULTS = {
   dockerHost: invokerSettings.dockerHost.default as string,
   sandboxNetwork: invokerSettings.sandboxNetwork.default as "bridge" | "none",
+  launcherDir: invokerSettings.launcherDir.default as string,
+  localImages: invokerSettings.localImages.default as readonly string[],
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,

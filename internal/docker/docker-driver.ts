@@ -13,20 +13,25 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { Agent } from "node:http";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { inspect } from "node:util";
 
 import type { Clock } from "../base/clock.js";
-import { invariant, WeftError } from "../base/errors.js";
+import { invariant, toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
-import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
-import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { imageOfKind } from "../core/action/image.js";
+import { BLACKBOX_KIND } from "../core/action/types.js";
+import type { DriverAbilities, SandboxDriver, SandboxProcess, SandboxSpec } from "../core/sandbox/driver.js";
+import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { asBlackbox, blackboxKind, DiskWatch } from "./blackbox.js";
 import { DockerSandbox } from "./docker-sandbox.js";
 import { Freezer } from "./freezer.js";
+import { ImageRefused, Images, type ImageConfig } from "./images.js";
+import { RefusingSandbox } from "./refusing-sandbox.js";
 
 /** The user `weft` of the images, on nobody's machine anybody. */
 const USER = "65532:65532";
@@ -35,6 +40,10 @@ const BOOT_LABEL = "weft.boot";
 const DIRECTORY_LABEL = "weft.directory";
 /** Where a sandbox finds its socket. */
 const LINK_DIRECTORY = "/weft/link";
+/** Where one of a kind with a launcher finds that. */
+const LAUNCHER_DIRECTORY = "/weft/launcher";
+/** Where images have what lies in a folder of the runtimes folder. */
+const RUNTIME_DIRECTORY = "/weft/runtime";
 /** Open files of one process inside. */
 const FILES_MAX = 1024;
 /** Memory that gets the weight of one whole share of processor time. */
@@ -60,6 +69,13 @@ export interface DockerDriverDeps {
   readonly directory: string;
   /** Whether code inside may call out. docs/adr/0003-sandbox-network.md */
   readonly network: "none" | "bridge";
+  /**
+   * The launcher's program, absolute, as Docker sees it; its folder is mounted into sandboxes of the kinds that need it.
+   * Default none: they cannot be made.
+   */
+  readonly launcher?: string | undefined;
+  /** Beginnings of names of images that are on the machine and never fetched. Default none. */
+  readonly localImages?: readonly string[];
   /** Network and bridge for `bridge`; at most 15 characters. Default weft-sandboxes. */
   readonly networkName?: string;
   /** Default /sys/fs/cgroup. */
@@ -69,6 +85,8 @@ export interface DockerDriverDeps {
 export class DockerDriver implements SandboxDriver {
   readonly #docker: Docker;
   readonly #freezer: Freezer;
+  readonly #images: Images;
+  readonly #disks: DiskWatch;
   readonly #networkName: string;
   readonly #live = new Map<string, DockerSandbox>();
   readonly #starting = new Set<Promise<unknown>>();
@@ -89,6 +107,9 @@ export class DockerDriver implements SandboxDriver {
     const options = { ...where, agent };
     this.#docker = new Docker(options);
     this.#networkName = deps.networkName ?? NETWORK;
+    const { clock, log, localImages = [] } = deps;
+    this.#images = new Images({ docker: this.#docker, clock, log, localImages });
+    this.#disks = new DiskWatch(clock);
     this.#freezer = new Freezer(deps.clock, deps.cgroupRoot ?? "/sys/fs/cgroup");
   }
 
@@ -110,10 +131,16 @@ export class DockerDriver implements SandboxDriver {
     await this.#networkReady();
     const images = await this.#ask(this.#docker.listImages());
     const tags = new Set(images.flatMap((image) => (image.RepoTags as string[] | null) ?? []));
-    return this.deps.manifest.kinds.filter((kind) => tags.has(kind.image)).map((kind) => kind.kind);
+    const { kinds } = this.deps.manifest;
+    const here = kinds.filter((kind) => tags.has(kind.image) && this.#launches(kind)).map((kind) => kind.kind);
+    return this.deps.launcher === undefined ? here : [...here, BLACKBOX_KIND];
   }
 
-  async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
+  #launches(kind: RuntimeKind): boolean {
+    return kind.launcher === undefined || this.deps.launcher !== undefined;
+  }
+
+  async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
     const creating = this.#create(spec, timeoutMs, signal);
     this.#starting.add(creating);
     try {
@@ -154,12 +181,41 @@ export class DockerDriver implements SandboxDriver {
     await Promise.allSettled(this.#starting);
     await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
     await Promise.all(this.#reaping);
+    this.#disks.close();
     await rm(this.deps.directory, { recursive: true, force: true });
   }
 
-  async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
-    const kind = this.deps.manifest.find(spec.kind);
+  async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
+    const image = imageOfKind(spec.kind);
+    if (image === undefined) return this.#make(spec, this.deps.manifest.find(spec.kind), undefined, timeoutMs, signal);
+    const { clock } = this.deps;
+    const beganMonoMs = clock.monoMs();
+    try {
+      const what = `image ${image}`;
+      const config = await withinStartLimits(clock, timeoutMs, signal, what, this.#ask(this.#images.ready(image)));
+      const kind = blackboxKind(spec.kind, image, config);
+      const leftMs = Math.max(1, timeoutMs - (clock.monoMs() - beganMonoMs));
+      return await this.#make(spec, kind, config, leftMs, signal);
+    } catch (thrown) {
+      if (thrown instanceof ImageRefused) return new RefusingSandbox(thrown.message);
+      const told = toWeftError(thrown);
+      if (told.reason === "DOCKER_FAILED" && /unable to find (user|group)/.test(told.message)) {
+        return new RefusingSandbox(`The container image '${image}' cannot be run: ${told.message}`);
+      }
+      throw thrown;
+    }
+  }
+
+  /** @param own what an image of the action's own says of itself */
+  async #make(
+    spec: SandboxSpec,
+    kind: RuntimeKind | undefined,
+    own: ImageConfig | undefined,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<DockerSandbox> {
     if (!kind) throw imageMissing(spec.kind, "no image is named for it in runtimes/manifest.json");
+    if (!this.#launches(kind)) throw imageMissing(spec.kind, "the launcher is not there");
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the docker driver is closed");
     if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the start of a sandbox was given up");
     privateDirectory(this.deps.directory);
@@ -171,8 +227,12 @@ export class DockerDriver implements SandboxDriver {
     const making = (async () => {
       rendezvous = await Rendezvous.listen(join(directory, "s"), true);
       await this.#networkReady();
-      const container = await this.#ask(this.#docker.createContainer(this.#container(spec, kind, directory)), kind);
-      return this.#track(spec, mark, directory, container);
+      const options = this.#container(spec, kind, directory);
+      const wanted = own ? asBlackbox(options, own, spec.memoryMb) : options;
+      const container = await this.#ask(this.#docker.createContainer(wanted), kind);
+      const sandbox = this.#track(spec, mark, directory, container);
+      if (own) this.#disks.add(sandbox);
+      return sandbox;
     })();
     const what = `sandbox ${spec.sandbox} (${spec.kind})`;
     const starting = making.then((sandbox) => this.#start(sandbox, rendezvous, what));
@@ -249,8 +309,20 @@ export class DockerDriver implements SandboxDriver {
       WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
       WEFT_KIND: spec.kind,
     };
+    const { launcher } = this.deps;
+    const binds = [`${directory}:${LINK_DIRECTORY}:ro`];
+    let entrypoint: string[] | undefined;
+    if (kind.launcher !== undefined && launcher !== undefined) {
+      binds.push(`${dirname(launcher)}:${LAUNCHER_DIRECTORY}:ro`);
+      const args =
+        kind.family === BLACKBOX_KIND
+          ? [kind.launcher, ...kind.program]
+          : launcherArgs(kind, (path) => `${RUNTIME_DIRECTORY}${path.slice(path.indexOf("/"))}`);
+      entrypoint = [`${LAUNCHER_DIRECTORY}/${basename(launcher)}`, ...args];
+    }
     return {
       Image: kind.image,
+      ...(entrypoint && { Entrypoint: entrypoint }),
       User: USER,
       Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
       Labels: {
@@ -260,7 +332,7 @@ export class DockerDriver implements SandboxDriver {
       },
       Hostname: "sandbox",
       HostConfig: {
-        Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
+        Binds: binds,
         NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
@@ -361,8 +433,8 @@ interface DockerError {
   readonly message: string;
 }
 
-function translate(thrown: unknown, dockerHost: string): WeftError {
-  if (thrown instanceof WeftError) return thrown;
+function translate(thrown: unknown, dockerHost: string): Error {
+  if (thrown instanceof WeftError || thrown instanceof ImageRefused) return thrown;
   const { code, message } = thrown as DockerError;
   if (code !== undefined && ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES", "EPIPE", "ENOTFOUND"].includes(code)) {
     return new WeftError("unavailable", "DRIVER_UNAVAILABLE", `no Docker answers at ${dockerHost}: ${message}`, {

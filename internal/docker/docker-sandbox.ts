@@ -39,6 +39,8 @@ export class DockerSandbox implements SandboxProcess {
   /** It ends, for whatever reason. */
   #end: () => void = () => {};
   #ending = false;
+  /** Why we ended it, when we did. */
+  #verdict: SandboxExit | undefined;
   readonly #gate: RawOutputGate;
 
   constructor(
@@ -88,6 +90,12 @@ export class DockerSandbox implements SandboxProcess {
     void link.closed.then(() => {
       this.#end();
     });
+  }
+
+  /** Kills it because it is above a limit. */
+  condemn(verdict: SandboxExit): void {
+    this.#verdict ??= verdict;
+    this.container.kill().catch(() => {}); // it has just ended by itself
   }
 
   async freeze(): Promise<void> {
@@ -141,6 +149,7 @@ export class DockerSandbox implements SandboxProcess {
     });
     try {
       const { StatusCode: code } = (await this.container.wait()) as { StatusCode: number };
+      if (this.#verdict) return this.#verdict;
       // V8 aborts when its heap is full; the first process of a container may get another signal than the one it asked for.
       if (code > SIGNALLED && /heap out of memory/i.test(this.#lastWords)) return this.#outOfMemory();
       for (let look = 0; look < OOM_LOOKS; look++) {

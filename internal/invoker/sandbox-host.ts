@@ -12,6 +12,7 @@ import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
 import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
@@ -199,7 +200,7 @@ export class SandboxHost {
       this.#refuse(key, by, action, "draining", "the invoker drains");
       return;
     }
-    if (!this.#kinds.has(action.kind)) {
+    if (!this.#kinds.has(neededKind(action.kind))) {
       this.#refuse(key, by, action, "startFailed", `this invoker does not run ${action.kind}`);
       return;
     }

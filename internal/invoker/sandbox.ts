@@ -406,6 +406,7 @@ export class Sandbox implements Pooled {
       __OW_DEADLINE: String(Math.round(payer.startWallMs + this.#ask.timeoutMs)),
     };
     if (caller.apiKey !== "") env["__OW_API_KEY"] = caller.apiKey;
+    if (this.#ask.concurrency > 1) env["__OW_ALLOW_CONCURRENT"] = "true";
     this.#process?.link.send(
       encoder.init({
         actionName: this.#ask.key.slice(this.#ask.key.lastIndexOf("/") + 1),
@@ -495,6 +496,7 @@ export class Sandbox implements Pooled {
   // ---- how calls end ----
 
   #fail(run: Run, failure: Failure): void {
+    if (failure.note !== undefined) run.logs.note(failure.note);
     this.#finish(run, failure.outcome, errorJson(failure.error), 0, failure.timedOut ?? false, false);
   }
 
@@ -601,7 +603,10 @@ export class Sandbox implements Pooled {
       }
       case "running":
         if (run.canceledBecause === undefined) metrics.runTimeouts.inc();
-        this.#fail(run, run.canceledBecause === undefined ? runTimedOut(timeoutMs) : canceled(run.canceledBecause));
+        this.#fail(
+          run,
+          run.canceledBecause === undefined ? runTimedOut(timeoutMs, run.initMs) : canceled(run.canceledBecause),
+        );
         return;
       case "over":
     }

@@ -74,6 +74,10 @@ const socket = connect(socketPath);
 const runs = new Map<number, Running>();
 const current = new AsyncLocalStorage<Running>();
 const runtimeDirectory = `${import.meta.dirname}/`;
+/** As it stands before the names of the action's files in traces. */
+const actionDirectory = new RegExp(`(?:file://)?${workDir.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}/action-\\w+/`, "g");
+const FRAME = /^\s+at /;
+const NODES_FRAME = /^\s+at .*\(?(?:node:|<anonymous>\))/;
 let only: Running | undefined;
 let main: Main | undefined;
 let initStarted = false;
@@ -136,7 +140,9 @@ async function initialise(init: Init): Promise<void> {
     endPartial(loading);
     only = undefined;
     initStarted = false;
-    send(encodeInitResult(false, errorJson(`Initialization has failed due to: ${describe(thrown)}`)));
+    const place = placeOf(thrown);
+    const where = place === undefined ? "" : ` (${place})`;
+    send(encodeInitResult(false, errorJson(`Initialization has failed due to: ${describe(thrown)}${where}`)));
   }
 }
 
@@ -572,11 +578,42 @@ function describe(thrown: unknown): string {
   return thrown.message === "" ? thrown.name : thrown.message;
 }
 
-/** The stack without the runtime's own frames, nor those of Node that led there. */
+/** Errors that are the cause of another are told with it, so deep. */
+const CAUSES_MAX = 5;
+
+/**
+ * The stack as its developer knows it: without the runtime's own frames and without those of Node around it, so that the
+ * action's own file comes first, named as in the archive; and what caused it.
+ */
 function userStack(error: Error): string {
-  const lines = (error.stack ?? String(error)).split("\n");
-  const own = lines.findIndex((line) => line.includes(runtimeDirectory));
-  const users = own > 0 ? lines.slice(0, own) : lines;
-  while (users.length > 1 && /^\s+at .*\(?node:/.test(users.at(-1) ?? "")) users.pop();
-  return users.join("\n");
+  const stacks: string[] = [];
+  let one: unknown = error;
+  for (let depth = 0; one instanceof Error && depth <= CAUSES_MAX; depth++) {
+    stacks.push(userFrames(one).join("\n"));
+    one = one.cause;
+  }
+  return stacks.join("\ncaused by: ");
+}
+
+/** The message, a line or more, and the frames. */
+function userFrames(error: Error): readonly string[] {
+  const lines = (error.stack ?? String(error)).replaceAll(actionDirectory, "").split("\n");
+  const first = lines.findIndex((line) => FRAME.test(line));
+  if (first < 0) return lines;
+  const frames = lines.slice(first);
+  const own = frames.findIndex((line) => line.includes(runtimeDirectory));
+  const users = own < 0 ? frames : frames.slice(0, own);
+  while (NODES_FRAME.test(users.at(-1) ?? "")) users.pop();
+  const from = users.findIndex((line) => !NODES_FRAME.test(line));
+  return [...lines.slice(0, first), ...users.slice(Math.max(0, from))];
+}
+
+/** "file:line" of the action's own frame where an error comes from; undefined when it is told already. */
+function placeOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || thrown instanceof SyntaxError) return undefined;
+  for (const line of userFrames(thrown)) {
+    const place = FRAME.test(line) ? /([^\s()]+:\d+):\d+\)?$/.exec(line)?.[1] : undefined;
+    if (place !== undefined && !place.startsWith("node:")) return place;
+  }
+  return undefined;
 }

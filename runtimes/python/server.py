@@ -295,6 +295,7 @@ class Runtime:
         self.inspect_port = inspect_port  # where a debugger is waited for; 0: nowhere
         self.pid = os.getpid()
         self.main = None
+        self.directory = None
         self.takes = 0
         self.concurrency = 1
         self.log_limit = 0
@@ -380,12 +381,12 @@ class Runtime:
             problem = str(error)
             self.only.write(STDERR, problem + "\n")
         except SyntaxError as error:
-            sys.stderr.writelines(traceback.format_exception_only(type(error), error))
+            sys.stderr.write(self.readable(traceback.format_exception_only(type(error), error)))
             where = os.path.basename(error.filename or name)
             problem = "%s: %s (%s:%s)" % (type(error).__name__, error.msg, where, error.lineno)
         except BaseException as error:  # whatever user code raises while it is loaded
-            traceback.print_exception(type(error), error, skip_own(error.__traceback__))
-            problem = "%s: %s" % (type(error).__name__, error)
+            self.print_trace(error)
+            problem = "%s: %s%s" % (type(error).__name__, error, self.place_of(error))
         self.only.end()
         self.only = None
         if problem is None:
@@ -396,11 +397,26 @@ class Runtime:
             self.main = found
         self.answer_init(problem and "Initialization has failed due to: " + problem)
 
+    def print_trace(self, error):
+        sys.stderr.write(self.readable(traceback.format_exception(type(error), error, skip_own(error.__traceback__))))
+
+    def readable(self, lines):
+        """With the action's own files named as in its archive."""
+        trace = "".join(lines)
+        return trace.replace(self.directory + os.sep, "") if self.directory else trace
+
+    def place_of(self, error):
+        """" (file:line)" of the action's own frame that an error comes from; "" when there is none."""
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if self.directory and frame.filename.startswith(self.directory + os.sep):
+                return " (%s:%d)" % (frame.filename[len(self.directory) + 1:], frame.lineno)
+        return ""
+
     def answer_init(self, problem):
         self.link.send(chunk(2, number(1, 0 if problem else 1) + (chunk(2, error_json(problem)) if problem else b"")))
 
     def load(self, name, main, code, binary):
-        directory = tempfile.mkdtemp(prefix="action-", dir=self.work_dir)
+        directory = self.directory = tempfile.mkdtemp(prefix="action-", dir=self.work_dir)
         os.chdir(directory)
         sys.path.insert(0, directory)
         if binary:
@@ -553,7 +569,7 @@ class Runtime:
         asyncio = sys.modules.get("asyncio")
         if asyncio and isinstance(error, asyncio.CancelledError) and self.contexts[call].cancelled.is_set():
             return APPLICATION_ERROR, error_json("The activation was cancelled.")
-        traceback.print_exception(type(error), error, skip_own(error.__traceback__))
+        self.print_trace(error)
         return APPLICATION_ERROR, error_json(str(error) or type(error).__name__)
 
     @staticmethod

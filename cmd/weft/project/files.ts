@@ -7,7 +7,8 @@ import { basename, extname, join, posix, relative, resolve, sep } from "node:pat
 
 import { ZipFile } from "yazl";
 
-import { zipProblem, UNPACKED_BYTES_MAX } from "../../../internal/core/action/zip.js";
+import { archiveProblem, isArchive } from "../../../internal/core/action/archive.js";
+import { UNPACKED_BYTES_MAX } from "../../../internal/core/action/zip.js";
 import { CODE_BYTES_MAX } from "../../../internal/core/action/types.js";
 import { FAMILIES } from "./manifest-entities.js";
 import type { CodeSource, Project, TextFile } from "./manifest.js";
@@ -87,7 +88,7 @@ async function load(root: string, source: CodeSource, problems: Problems): Promi
         : code.length === 0
           ? "is empty"
           : binary
-            ? zipProblem(code)
+            ? archiveProblem(code, undefined)
             : undefined;
     if (problem === undefined) return { code, binary, family: FAMILIES[extname(source.path).toLowerCase()] };
     problems.add(source.at, `${source.path} ${problem}`);
@@ -98,8 +99,7 @@ async function load(root: string, source: CodeSource, problems: Problems): Promi
     return entries && checked(await zip(root, entries), true);
   }
   const code = readFileSync(join(root, source.path));
-  // PK\3\4: an archive is one whatever its name.
-  return checked(code, code.length >= 4 && code.readUInt32BE(0) === 0x504b0304);
+  return checked(code, isArchive(code));
 }
 
 class ProjectFiles {

@@ -3,6 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 
+import { isArchive } from "../../../internal/core/action/archive.js";
 import { Action, ActionServiceService as Service, type Exec } from "../../../internal/gen/weft/action/v1/action.pb.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";

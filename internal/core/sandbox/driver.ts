@@ -4,7 +4,7 @@ import type { MessageLink } from "../../base/socket-link.js";
 export interface SandboxSpec {
   /** Number on this invoker, unique within its boot. */
   readonly sandbox: number;
-  /** Concrete kind, for example "nodejs:20". */
+  /** Kind of the manifest, for example "nodejs:20", or "blackbox:<image>" (core/action/image.ts). */
   readonly kind: string;
   readonly memoryMb: number;
   /** Most processes and threads inside. */
@@ -17,7 +17,9 @@ export interface SandboxSpec {
 export type SandboxExit =
   | { readonly kind: "exited"; readonly code: number | undefined; readonly signal: string | undefined }
   | { readonly kind: "outOfMemory"; readonly limitMb: number }
-  | { readonly kind: "tooManyProcesses"; readonly limit: number };
+  | { readonly kind: "tooManyProcesses"; readonly limit: number }
+  /** It wrote more to its root than it may. */
+  | { readonly kind: "outOfDisk"; readonly limitMb: number };
 
 /** Bytes that user code wrote past the runtime, straight to its standard output or error. */
 export interface RawOutput {
@@ -74,7 +76,7 @@ export interface DriverAbilities {
 export interface SandboxDriver {
   /** Complete once `kinds` has resolved for the first time: some of it is found out by trying. */
   readonly abilities: DriverAbilities;
-  /** Kinds it can make, given the images or interpreters found. */
+  /** Kinds it can make, "blackbox" for images of actions, given the images or interpreters found. */
   kinds(): Promise<readonly string[]>;
   /**
    * Creates and starts a sandbox and resolves when its runtime has said Hello.
