@@ -3,7 +3,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, extname, join, resolve } from "node:path";
 
-import { zipProblem } from "../../internal/core/action/zip.js";
+import { archiveProblem, isArchive } from "../../internal/core/action/archive.js";
 import { usage } from "./output.js";
 import { readFile } from "./params.js";
 import { archiveOfFolder } from "./project/files.js";
@@ -41,12 +41,8 @@ export async function readCode(path: string, cwd: string): Promise<LocalCode> {
   const code = readFile(path, cwd);
   const ending = extname(path);
   const binary = isArchive(code);
-  const problem = code.length === 0 ? "is empty" : binary ? zipProblem(code) : undefined;
+  const family = FAMILIES[ending.toLowerCase()];
+  const problem = code.length === 0 ? "is empty" : binary ? archiveProblem(code, family) : undefined;
   if (problem !== undefined) throw usage(`${path} ${problem}`);
-  return { name: basename(path, ending), code, binary, family: FAMILIES[ending.toLowerCase()] };
-}
-
-/** PK\3\4, and PK\5\6 for an empty one: an archive is one whatever its name. */
-export function isArchive(code: Uint8Array): boolean {
-  return code.length >= 4 && code[0] === 0x50 && code[1] === 0x4b && (code[2] ?? 0) < 8;
+  return { name: basename(path, ending), code, binary, family };
 }
