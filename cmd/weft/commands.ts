@@ -98,6 +98,11 @@ const limitOptions: readonly OptionSpec[] = [
 
 const actionOptions: readonly OptionSpec[] = [
   { name: "sequence", value: "A,B,…", help: "actions to run one after the other, instead of a file" },
+  {
+    name: "image",
+    value: "IMAGE",
+    help: "an image of one's own to run in, with a file or without; it serves /init and /run",
+  },
   { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending" },
   { name: "main", value: "FUNCTION", help: "the function to call (default main)" },
   defaultParam,

@@ -41,8 +41,7 @@ export async function readCode(path: string, cwd: string): Promise<LocalCode> {
   const code = readFile(path, cwd);
   const ending = extname(path);
   const binary = isArchive(code);
-  const family = FAMILIES[ending.toLowerCase()];
-  const problem = code.length === 0 ? "is empty" : binary ? archiveProblem(code, family) : undefined;
+  const problem = code.length === 0 ? "is empty" : binary ? archiveProblem(code, undefined) : undefined;
   if (problem !== undefined) throw usage(`${path} ${problem}`);
-  return { name: basename(path, ending), code, binary, family };
+  return { name: basename(path, ending), code, binary, family: FAMILIES[ending.toLowerCase()] };
 }

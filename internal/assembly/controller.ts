@@ -8,7 +8,7 @@ import { openStores } from "../postgres/stores.js";
 import { readCron } from "../cron/cron.js";
 import type { RoleContext } from "./context.js";
 import { readCatalogue, readManifest, readVersion } from "./files.js";
-import type { ControllerSettings } from "./settings.js";
+import { namespaceLimitsOf, systemLimitsOf, type ControllerSettings, type LimitSettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 2_000;
@@ -46,7 +46,8 @@ export async function startController(
     | "retentionDays"
     | "parameterKeys"
     | "hideParameters"
-  >,
+  > &
+    Partial<LimitSettings>,
   hooks: ControllerHooks = {},
 ): Promise<string> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
@@ -90,6 +91,8 @@ export async function startController(
     settings: {
       bootstrapKey: settings.bootstrapKey ?? "",
       bootstrapNamespace: settings.bootstrapNamespace,
+      namespaceLimits: namespaceLimitsOf(settings),
+      systemLimits: systemLimitsOf(settings),
       retentionDays: settings.retentionDays,
       alarms: { perNamespaceMax: settings.feedsMax, intervalMinMs: settings.alarmIntervalMs },
       webhooksPerNamespaceMax: settings.feedsMax,

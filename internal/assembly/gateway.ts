@@ -8,7 +8,7 @@ import { Rest } from "../gateway/rest/rest.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { untilReady, type RoleContext } from "./context.js";
 import { docsFiles, readDescriptors, readManifest, readVersion } from "./files.js";
-import type { GatewaySettings } from "./settings.js";
+import { namespaceLimitsOf, systemLimitsOf, type GatewaySettings, type LimitSettings } from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 1_500;
@@ -25,7 +25,7 @@ export interface GatewayAddresses {
 export async function startGateway(
   context: RoleContext,
   wiring: Wiring,
-  settings: Pick<GatewaySettings, "grpcAddress" | "httpAddress" | "memberTtlMs">,
+  settings: Pick<GatewaySettings, "grpcAddress" | "httpAddress" | "memberTtlMs"> & Partial<LimitSettings>,
 ): Promise<GatewayAddresses> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
   const { coordination } = wiring;
@@ -36,6 +36,8 @@ export async function startGateway(
   const gateway = new Gateway({
     controller: new RpcControllerClient({ network: wiring.grpc, members, clock, random, log }),
     dispatcher: new Dispatcher({ id, bootId, network: wiring.links, coordination, clock, random, log }),
+    clusterKey: wiring.clusterKey,
+    systemLimits: systemLimitsOf(settings),
     clock,
     random,
     log,
@@ -58,6 +60,7 @@ export async function startGateway(
   const version = readVersion();
   const rest = new Rest({
     api: gateway.api,
+    rates: gateway.throttles.rates,
     clock,
     random,
     log,
@@ -66,6 +69,7 @@ export async function startGateway(
     info: {
       build: version,
       buildNumber: version,
+      defaultLimits: namespaceLimitsOf(settings),
       runtimes: runtimesOf(readManifest()),
       readDocsFile: docsFiles(),
     },

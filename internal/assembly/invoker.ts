@@ -8,6 +8,7 @@ import { InvokerServiceService, type DescribeInvokerResponse } from "../gen/weft
 import { DiskCodeStore } from "../invoker/code-store.js";
 import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
 import { Invoker } from "../invoker/invoker.js";
+import { DiskJournal } from "../invoker/journal.js";
 import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import { workLink } from "../rpc/link-methods.js";
@@ -40,6 +41,7 @@ export async function startInvoker(
     | "stemCells"
     | "freezeAfterMs"
     | "idleTimeoutMs"
+    | "adoptWithinMs"
     | "drainGraceMs"
   > & {
     /** Where child-process sandboxes find programs. */
@@ -67,6 +69,7 @@ export async function startInvoker(
     bootId,
     address,
     driver,
+    journal: new DiskJournal(join(settings.stateDir, "journal"), log),
     network: wiring.links,
     code: new GrpcCodeSource(grpc, members),
     codeStore: new DiskCodeStore(join(settings.stateDir, "code"), CODE_DISK_BYTES_MAX, clock),
@@ -112,7 +115,7 @@ function driverOf(
   manifest: RuntimeManifest,
   settings: Pick<
     InvokerSettings,
-    "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "localImages" | "stateDir"
+    "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "localImages" | "stateDir" | "adoptWithinMs"
   > & {
     readonly programPath: string;
   },
@@ -149,6 +152,7 @@ function driverOf(
         launcher,
         localImages: settings.localImages,
         network: settings.sandboxNetwork,
+        reconnectMs: settings.adoptWithinMs,
       });
   }
 }

@@ -1,6 +1,8 @@
 // Settings of the roles. One place, so that a setting that several commands share is said once.
 
 import { boolean, choice, durationMs, integer, list, optional, secret, text, type ConfigOf } from "../base/config.js";
+import type { SystemLimits } from "../core/throttle/throttle.js";
+import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits } from "../core/tenancy/store.js";
 
 /** What every role but none of the tools needs. */
 export const clusterSettings = {
@@ -21,14 +23,63 @@ export const postgresUrlSetting = secret(
   "where entities, durable requests and records are: postgres://user:password@host:port/database",
 );
 
+/** Rates and places travel as uint32. */
+const LIMIT_MAX = 0xffff_ffff;
+
+/** Limits that gateways and controllers count against: the same for all of them. */
+export const limitSettings = {
+  defaultInvocationsPerMinute: integer("invocations a minute of a new namespace", {
+    default: LOCAL_NAMESPACE_LIMITS.invocationsPerMinute,
+    max: LIMIT_MAX,
+  }),
+  defaultFiresPerMinute: integer("firings of triggers a minute of a new namespace", {
+    default: LOCAL_NAMESPACE_LIMITS.firesPerMinute,
+    max: LIMIT_MAX,
+  }),
+  defaultConcurrentInvocations: integer("invocations in flight of a new namespace", {
+    default: LOCAL_NAMESPACE_LIMITS.concurrentInvocations,
+    max: LIMIT_MAX,
+  }),
+  systemInvocationsPerMinute: optional(
+    integer("invocations a minute of all namespaces together; more are refused with 503. Without it no limit", {
+      max: LIMIT_MAX,
+    }),
+  ),
+  systemConcurrentInvocations: optional(
+    integer("invocations in flight of all namespaces together; more are refused with 503. Without it no limit", {
+      max: LIMIT_MAX,
+    }),
+  ),
+};
+
+export type LimitSettings = ConfigOf<typeof limitSettings>;
+
+/** What a new namespace gets. */
+export function namespaceLimitsOf(settings: Partial<LimitSettings>): NamespaceLimits {
+  return {
+    invocationsPerMinute: settings.defaultInvocationsPerMinute ?? LOCAL_NAMESPACE_LIMITS.invocationsPerMinute,
+    firesPerMinute: settings.defaultFiresPerMinute ?? LOCAL_NAMESPACE_LIMITS.firesPerMinute,
+    concurrentInvocations: settings.defaultConcurrentInvocations ?? LOCAL_NAMESPACE_LIMITS.concurrentInvocations,
+  };
+}
+
+export function systemLimitsOf(settings: Partial<LimitSettings>): SystemLimits {
+  return {
+    invocationsPerMinute: settings.systemInvocationsPerMinute,
+    concurrentInvocations: settings.systemConcurrentInvocations,
+  };
+}
+
 export const gatewaySettings = {
   ...clusterSettings,
+  ...limitSettings,
   grpcAddress: text("where gRPC clients reach this gateway", "127.0.0.1:3232"),
   httpAddress: optional(text("where the built-in REST face listens; without it REST comes through Envoy only")),
 };
 
 export const controllerSettings = {
   ...clusterSettings,
+  ...limitSettings,
   listenAddress,
   postgresUrl: postgresUrlSetting,
   postgresConnections: integer("most connections to Postgres", { default: 10, min: 2, max: 200 }),
@@ -86,6 +137,11 @@ export const invokerSettings = {
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
   freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
   idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+  adoptWithinMs: durationMs(
+    "an idle Docker sandbox whose invoker was killed waits so long for its next process; 0 ends it at once",
+    60_000,
+    { minMs: 0, maxMs: 3_600_000 },
+  ),
   drainGraceMs: durationMs(
     "how long calls may go on when the invoker stops; less than the grace of the process",
     7_000,
@@ -109,5 +165,6 @@ export const INVOKER_DEFAULTS = {
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
+  adoptWithinMs: invokerSettings.adoptWithinMs.default as number,
   drainGraceMs: invokerSettings.drainGraceMs.default as number,
 };

@@ -3,7 +3,7 @@
 
 import { WeftError } from "../base/errors.js";
 import type { EntityChange } from "../core/action/store.js";
-import { CONCURRENCY_LIMIT, type Throttles, type Verdict } from "../core/throttle/throttle.js";
+import { CONCURRENCY_LIMIT, RATE_LIMIT, type Throttles, type Verdict } from "../core/throttle/throttle.js";
 import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import type { ControllerMetrics } from "./metrics.js";
@@ -83,8 +83,12 @@ export class Admissions implements Places {
 
   #check(verdict: Verdict): void {
     if (!verdict) return;
-    const limit = verdict.reason === CONCURRENCY_LIMIT ? "concurrentInvocations" : "invocationsPerMinute";
-    this.deps.metrics.throttled.bound({ limit }).inc();
+    this.deps.metrics.throttled.bound({ limit: limitOf(verdict) }).inc();
     throw verdict;
   }
+}
+
+function limitOf({ reason }: WeftError): "concurrentInvocations" | "invocationsPerMinute" | "system" {
+  if (reason === CONCURRENCY_LIMIT) return "concurrentInvocations";
+  return reason === RATE_LIMIT ? "invocationsPerMinute" : "system";
 }

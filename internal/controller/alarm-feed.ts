@@ -25,7 +25,7 @@ import type { FeedKeys } from "./feed-keys.js";
 
 export interface AlarmFeedDeps {
   readonly feeds: Pick<FeedStore, "putAlarm" | "getAlarm" | "updateAlarm" | "deleteAlarm">;
-  readonly keys: Pick<FeedKeys, "make">;
+  readonly keys: Pick<FeedKeys, "make" | "ofCaller">;
   readonly limits: AlarmLimits;
   readonly readCron: ReadCron;
   readonly clock: Clock;
@@ -71,14 +71,14 @@ export class AlarmFeed {
     return SUCCESS;
   }
 
-  async #create(feed: FeedName, { namespace, apiKey }: BuiltinCaller, request: FeedRequest): Promise<void> {
+  async #create(feed: FeedName, { namespace, keyUuid }: BuiltinCaller, request: FeedRequest): Promise<void> {
     const { clock, feeds, keys, limits, random, readCron } = this.deps;
-    const { trigger, params, authKey = apiKey } = request;
+    const { trigger, params, authKey } = request;
     const wallMs = clock.wallMs();
     const schedule = newSchedule(feed, params, wallMs);
     const nextMs = firstFiring(schedule, trigger, wallMs, readCron, limits);
     const payloadJson = payloadOf(params) ?? "{}";
-    const key = await keys.make(namespace, trigger, authKey);
+    const key = await (authKey === undefined ? keys.ofCaller(namespace, keyUuid) : keys.make(namespace, authKey));
     await feeds.putAlarm(
       {
         namespace,
@@ -108,7 +108,7 @@ export class AlarmFeed {
     if (schedule === undefined && payloadJson === undefined) {
       throw invalidField("params", "no updatable parameters were specified");
     }
-    const key = authKey === undefined ? old.key : await keys.make(namespace, trigger, authKey);
+    const key = authKey === undefined ? old.key : await keys.make(namespace, authKey);
     const changed = { ...old, key, payloadJson: payloadJson ?? old.payloadJson };
     const begins = schedule !== undefined || !old.status.active;
     await feeds.updateAlarm(begins ? this.#begun({ ...changed, schedule: schedule ?? old.schedule }, wallMs) : changed);

@@ -166,7 +166,7 @@ export class Alarms {
           callerNamespace: namespace,
           subject: alarm.key.subject,
           transactionId: bytesToHex(random.bytes(16)),
-          apiKey: key.apiKey,
+          keyUuid: alarm.key.uuid,
           traceparent: "",
           wallMs,
         },

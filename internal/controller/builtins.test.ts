@@ -20,7 +20,7 @@ const request = {
   callerNamespace: "guest",
   subject: "ann",
   transactionId: "t1",
-  apiKey: "u:k",
+  keyUuid: "u",
   traceparent: "",
   acceptedWallMs: 0,
 } satisfies QueuedRequest;
@@ -82,7 +82,7 @@ describe("a built-in action", () => {
       startKind: undefined,
       invokerId: "",
       resultJson:
-        '{"caller":{"namespace":"guest","subject":"ann","apiKey":"u:k","transactionId":"t1"},"got":{"n":1.00000000000000000001}}',
+        '{"caller":{"namespace":"guest","subject":"ann","keyUuid":"u","transactionId":"t1"},"got":{"n":1.00000000000000000001}}',
     });
   });
 

@@ -94,11 +94,11 @@ export class BuiltinRunner {
     const builtin = builtins.get(key);
     if (!builtin) return failed("platformError", `this version of Weft has no built-in action ${key}`);
     if (!isObject(paramsJson)) return failed("applicationError", "the arguments must be an object");
-    const { callerNamespace: namespace, subject, apiKey, transactionId } = request;
+    const { callerNamespace: namespace, subject, keyUuid, transactionId } = request;
     const backoff = new Backoff({ firstMs: 50, maxMs: 2_000 }, random);
     for (let tries = 1; ; tries++) {
       try {
-        const resultJson = await builtin({ namespace, subject, apiKey, transactionId }, paramsJson);
+        const resultJson = await builtin({ namespace, subject, keyUuid, transactionId }, paramsJson);
         return { outcome: membersOf(resultJson).has("error") ? "applicationError" : "success", resultJson };
       } catch (thrown) {
         const error = toWeftError(thrown);

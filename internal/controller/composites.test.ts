@@ -46,6 +46,7 @@ class World {
     const resolve = (namespace: string, name: string): Promise<Resolved> => this.#resolve(`${namespace}/${name}`);
     const record = (records: readonly RecordedActivation[]): Promise<void> => this.record(records);
     this.queue = new QueueDispatcher({
+      keyFor: (keyUuid, timeoutMs) => `${keyUuid}:key for ${timeoutMs}`,
       ...common,
       coordination,
       dispatcher: {
@@ -174,7 +175,7 @@ function aRun(store: Store, name = "both"): QueuedRequest {
     callerNamespace: "guest",
     subject: "guest",
     transactionId: "tid",
-    apiKey: "",
+    keyUuid: "",
     traceparent: "",
     acceptedWallMs: store.clock.wallMs(),
   };

@@ -1,6 +1,7 @@
 // The controller: what users can read back lives behind it (entities, keys, activations), and it runs what must outlive
 // its caller (durable requests, triggers). It is not on the path of a warm synchronous invocation.
 
+import { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { every, type Clock } from "../base/clock.js";
 import { invalidField, toWeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
@@ -26,7 +27,7 @@ import type { CataloguePackage } from "../core/package/catalogue.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { givenKey, subjectOfNamespace } from "../core/tenancy/key.js";
 import { LOCAL_NAMESPACE_LIMITS, type NamespaceLimits, type TenancyStore } from "../core/tenancy/store.js";
-import { Throttles } from "../core/throttle/throttle.js";
+import { Throttles, type SystemLimits } from "../core/throttle/throttle.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
 import type { DescribeFleetResponse, DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
 import { RecordServiceService, type RecordAck, type RecordBatch } from "../gen/weft/link/v1/control.pb.js";
@@ -71,6 +72,8 @@ export interface ControllerSettings {
   readonly bootstrapNamespace: string;
   /** Limits of new namespaces. */
   readonly namespaceLimits: NamespaceLimits;
+  /** Of all namespaces together. */
+  readonly systemLimits: SystemLimits;
   /** Activations older than this are dropped. */
   readonly retentionDays: number;
   /** Reads give default parameters encrypted, as OpenWhisk with encryption does; needs a key ring that seals. */
@@ -84,6 +87,7 @@ export const CONTROLLER_SETTINGS: ControllerSettings = {
   bootstrapKey: "",
   bootstrapNamespace: "guest",
   namespaceLimits: LOCAL_NAMESPACE_LIMITS,
+  systemLimits: {},
   retentionDays: 7,
   hideParameters: false,
   queue: {},
@@ -183,7 +187,7 @@ export class Controller {
     }
     this.#resolver = new Resolver(entities, metrics);
     this.#changes = new Changes({ entities, clock, random, log, metrics });
-    this.throttles = new Throttles(clock);
+    this.throttles = new Throttles(clock, settings.systemLimits);
     const admissions = new Admissions({ tenancy, throttles: this.throttles, metrics });
     this.#changes.onChange = (change) => {
       this.#resolver.forget(change);
@@ -198,7 +202,9 @@ export class Controller {
       stored: (records) => this.#stored(records),
     });
     this.#firings = new Firings({ entities, resolver: this.#resolver, admissions, clock, random });
+    const delegated = new DelegatedKeys(deps.clusterKey);
     this.#queue = new QueueDispatcher({
+      keyFor: (keyUuid, timeoutMs) => delegated.make(keyUuid, timeoutMs, clock.wallMs()),
       bootId,
       queue,
       coordination,
@@ -230,7 +236,7 @@ export class Controller {
       metrics,
     });
     this.#queue.composites = this.#composites;
-    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, random, log });
+    this.#feedKeys = new FeedKeys({ tenancy, clusterKey: deps.clusterKey, delegated, clock, random });
     this.#alarms = new Alarms({
       feeds: deps.feeds,
       keys: this.#feedKeys,

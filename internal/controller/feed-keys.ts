@@ -1,23 +1,25 @@
-// The keys that feeds fire with. They are handed to actions later, so they are kept, sealed; whether one still holds is
-// asked at every firing.
+// The keys that feeds fire with. Of a key its public part is kept: whether it still holds is asked at every firing, and
+// actions that ask for one are given one that is made from it.
 
+import type { Clock } from "../base/clock.js";
+import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { timingSafeEqual } from "node:crypto";
 
 import { toWeftError, WeftError } from "../base/errors.js";
-import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { FeedKey } from "../core/feed/alarm.js";
 import { readAuthKey } from "../core/feed/lifecycle.js";
 import { secretHash } from "../core/tenancy/key.js";
 import { idOfSigned, seal, sealingKey, signedId, unseal } from "../core/tenancy/seal.js";
-import type { TenancyStore } from "../core/tenancy/store.js";
+import type { Key, TenancyStore } from "../core/tenancy/store.js";
 
 export interface FeedKeysDeps {
   readonly tenancy: Pick<TenancyStore, "getKey">;
   /** What is sealed can be opened where this is known, and only there. */
   readonly clusterKey: string;
+  readonly delegated: Pick<DelegatedKeys, "untilWallMs">;
+  readonly clock: Clock;
   readonly random: Random;
-  readonly log: Log;
 }
 
 /** What fires a trigger, as far as its key is concerned. */
@@ -27,9 +29,7 @@ export interface KeyHolder {
   readonly key: FeedKey;
 }
 
-export type KeyCheck =
-  /** `apiKey`: "uuid:key"; "" when it cannot be opened any more. */
-  { readonly kind: "holds"; readonly apiKey: string } | { readonly kind: "gone"; readonly message: string };
+export type KeyCheck = { readonly kind: "holds" } | { readonly kind: "gone"; readonly message: string };
 
 export class FeedKeys {
   readonly #sealing: Uint8Array;
@@ -40,30 +40,43 @@ export class FeedKeys {
     this.#signing = sealingKey(deps.clusterKey, "webhooks");
   }
 
-  /** @throws invalidArgument, permissionDenied unless it is a key of the namespace */
-  async make(namespace: string, trigger: string, authKey: string): Promise<FeedKey> {
+  /**
+   * The key that a request has in its arguments: a stored one, or one that was made for an activation.
+   * @throws invalidArgument, permissionDenied unless it is a key of the namespace
+   */
+  make(namespace: string, authKey: string): Promise<FeedKey> {
     const { uuid, secret } = readAuthKey(authKey);
+    return this.#known(namespace, uuid, (key) => {
+      const { clock, delegated } = this.deps;
+      const untilWallMs = delegated.untilWallMs(uuid, secret);
+      if (untilWallMs !== undefined) return clock.wallMs() < untilWallMs;
+      return sameHash(secretHash(secret), key.secretHash);
+    });
+  }
+
+  /** The key that a gateway saw. @throws permissionDenied when it does not hold any more, or there was none */
+  ofCaller(namespace: string, keyUuid: string): Promise<FeedKey> {
+    return this.#known(namespace, keyUuid, () => true);
+  }
+
+  async #known(namespace: string, uuid: string, proven: (key: Key) => boolean): Promise<FeedKey> {
     const refused = new WeftError("permissionDenied", "BAD_AUTH_KEY", "Trigger authentication request failed.");
+    if (uuid === "") throw refused;
     try {
       const key = await this.deps.tenancy.getKey(uuid);
-      if (key.blocked || key.namespace !== namespace || !sameHash(secretHash(secret), key.secretHash)) throw refused;
-      return { uuid, subject: key.subject, sealed: this.seal({ namespace, trigger }, `${uuid}:${secret}`) };
+      if (key.blocked || key.namespace !== namespace || !proven(key)) throw refused;
+      return { uuid, subject: key.subject };
     } catch (thrown) {
       throw toWeftError(thrown).kind === "notFound" ? refused : thrown;
     }
   }
 
-  async check({ namespace, trigger, key }: KeyHolder): Promise<KeyCheck> {
+  async check({ namespace, key }: KeyHolder): Promise<KeyCheck> {
     const gone: KeyCheck = { kind: "gone", message: `the key ${key.uuid} does not hold any more` };
     try {
       const known = await this.deps.tenancy.getKey(key.uuid);
       if (known.blocked || known.namespace !== namespace) return gone;
-      const apiKey = this.unseal({ namespace, trigger }, key.sealed);
-      if (apiKey === undefined) {
-        this.deps.log.warn("the key of a feed cannot be opened; its actions get none", { namespace, trigger });
-        return { kind: "holds", apiKey: "" };
-      }
-      return sameHash(secretHash(readAuthKey(apiKey).secret), known.secretHash) ? { kind: "holds", apiKey } : gone;
+      return { kind: "holds" };
     } catch (thrown) {
       if (toWeftError(thrown).kind === "notFound") return gone;
       throw thrown;

@@ -7,6 +7,7 @@ import { ManualClock } from "../../test/harness/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import { silentLog } from "../base/log.js";
 import { seededRandom } from "../base/random.js";
+import { DelegatedKeys, delegatedLifeMs } from "../core/tenancy/delegated.js";
 import { newKey } from "../core/tenancy/key.js";
 import type { Key } from "../core/tenancy/store.js";
 import { readCron } from "../../test/harness/cron.js";
@@ -21,6 +22,7 @@ class World {
   readonly known = new Map<string, Key>();
   readonly auth = this.key("guest");
   readonly keys: FeedKeys;
+  readonly delegated: DelegatedKeys;
   readonly alarms: AlarmFeed;
   readonly webhooks: WebhookFeed;
   looks = 0;
@@ -32,7 +34,8 @@ class World {
       const key = this.known.get(uuid);
       return key ? Promise.resolve(key) : Promise.reject(new WeftError("notFound", "KEY_NOT_FOUND", uuid));
     };
-    this.keys = new FeedKeys({ tenancy: { getKey }, clusterKey, random, log: silentLog });
+    this.delegated = new DelegatedKeys(clusterKey);
+    this.keys = new FeedKeys({ tenancy: { getKey }, clusterKey, delegated: this.delegated, clock, random });
     const common = { feeds, keys: this.keys, clock, random };
     const limits = { perNamespaceMax: 1, intervalMinMs: 60_000 };
     this.alarms = new AlarmFeed({ ...common, limits, readCron, changed: () => (this.looks += 1) });
@@ -58,7 +61,7 @@ class World {
   }
 
   get #caller() {
-    return { namespace: "guest", subject: "owner", apiKey: this.auth, transactionId: "" };
+    return { namespace: "guest", subject: "owner", keyUuid: this.auth.split(":")[0] ?? "", transactionId: "" };
   }
 }
 
@@ -140,16 +143,14 @@ describe("the feeds of alarms", () => {
 });
 
 describe("the key of a feed", () => {
-  it("is handed on while it holds", async () => {
+  it("holds as long as it is accepted, and is not kept", async () => {
     const world = new World();
     await world.alarm("CREATE", { cron: "0 * * * *" });
     const alarm = await world.table.getAlarm("guest", "t");
     expect(JSON.stringify(alarm)).not.toContain(world.auth.split(":")[1]);
-    expect(await world.keys.check(alarm)).toEqual({ kind: "holds", apiKey: world.auth });
+    expect(await world.keys.check(alarm)).toEqual({ kind: "holds" });
     const [uuid = ""] = world.auth.split(":");
     const key = world.known.get(uuid)!;
-    world.known.set(uuid, { ...key, secretHash: new Uint8Array(32) });
-    expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
     world.known.set(uuid, { ...key, blocked: true });
     expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
     world.known.set(uuid, { ...key, namespace: "other" });
@@ -158,11 +159,17 @@ describe("the key of a feed", () => {
     expect(await world.keys.check(alarm)).toMatchObject({ kind: "gone" });
   });
 
-  it("that was sealed under another cluster key still fires, without being handed on", async () => {
-    const [one, other] = [new World(), new World("other")];
-    await one.alarm("CREATE", { cron: "0 * * * *" });
-    const alarm = await one.table.getAlarm("guest", "t");
-    expect(await other.keys.check(alarm)).toEqual({ kind: "holds", apiKey: "" });
+  it("is the caller's when the request has none, and may be one that was made for an activation", async () => {
+    const world = new World();
+    const [uuid = ""] = world.auth.split(":");
+    await world.alarm("CREATE", { cron: "0 * * * *", authKey: undefined });
+    expect((await world.table.getAlarm("guest", "t")).key).toEqual({ uuid, subject: "owner" });
+    const authKey = world.delegated.make(uuid, 1_000, world.clock.wallMs());
+    await world.alarm("CREATE", { cron: "0 * * * *", authKey });
+    expect((await world.table.getAlarm("guest", "t")).key).toEqual({ uuid, subject: "owner" });
+    world.clock.advance(delegatedLifeMs(1_000) + 10_000);
+    const late = world.alarm("CREATE", { cron: "0 * * * *", authKey });
+    expect(await refusal(late)).toMatchObject({ reason: "BAD_AUTH_KEY" });
   });
 });
 
@@ -176,7 +183,6 @@ describe("the feed of webhooks", () => {
     expect(await refusal(world.webhooks.resolve(old))).toMatchObject({ kind: "notFound" });
     expect(await world.webhooks.resolve(token)).toMatchObject({
       webhook: { namespace: "guest", trigger: "t" },
-      apiKey: world.auth,
       secret: "s",
     });
     expect(await world.webhook("READ")).toMatchObject({ config: { signed: true, path: `/api/v1/hooks/${token}` } });

@@ -28,8 +28,8 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
     }),
     throttled: registry.counter({
       name: "weft_controller_throttled_total",
-      help: "How many durable requests and rules were refused by which limit of their namespace?",
-      labels: { limit: ["invocationsPerMinute", "concurrentInvocations"] },
+      help: "How many durable requests and rules were refused by which limit of their namespace, or by one of the whole system?",
+      labels: { limit: ["invocationsPerMinute", "concurrentInvocations", "system"] },
     }),
     compositesRunning: registry.gauge({
       name: "weft_controller_composites_running",

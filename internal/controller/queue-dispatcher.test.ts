@@ -48,6 +48,7 @@ class World {
   /** What invokers say of activations; throws for one that does not answer. */
   fate: (id: string) => Fate = () => ({ kind: "running" });
   resolveError: WeftError | undefined;
+  providesApiKey = false;
   final = false;
 
   constructor(options: WorldOptions = {}) {
@@ -56,6 +57,7 @@ class World {
     this.coordination = options.coordination ?? new MemoryCoordination(this.clock);
     this.bootId = options.bootId ?? "c1-boot";
     this.queue = new QueueDispatcher({
+      keyFor: (keyUuid, timeoutMs) => `${keyUuid}:key for ${timeoutMs}`,
       bootId: this.bootId,
       queue: this.table,
       coordination: this.coordination,
@@ -146,7 +148,7 @@ class World {
       shard: 7,
       defaults: [{ key: "a", valueJson: Buffer.from("1") }],
       final: this.final,
-      providesApiKey: false,
+      providesApiKey: this.providesApiKey,
     } as unknown as Resolved;
   }
 }
@@ -162,7 +164,7 @@ function aRequest(more: Partial<QueuedRequest> = {}): QueuedRequest {
     callerNamespace: "guest",
     subject: "guest",
     transactionId: "tid",
-    apiKey: "uuid:key",
+    keyUuid: "uuid",
     traceparent: "",
     acceptedWallMs: Date.UTC(2026, 0, 1),
     ...more,
@@ -187,6 +189,15 @@ const refused = (reason = "NO_SLOT_KEPT") =>
   ({ kind: "refused", error: new WeftError("unavailable", reason, "not now") }) as const;
 
 describe("a durable request", () => {
+  it("of an action that asks for a key is given one that is made for it, each time that it is sent", async () => {
+    const world = await new World().start();
+    world.providesApiKey = true;
+    const request = aRequest();
+    await world.submit(request);
+    expect(world.call(request.id).caller.apiKey).toBe("uuid:key for 1000");
+    expect(JSON.stringify([...world.table.rows.values()])).not.toContain("key for");
+  });
+
   it("is durable, then sent with merged arguments, and gone when its record is stored", async () => {
     const world = await new World().start();
     const request = aRequest();

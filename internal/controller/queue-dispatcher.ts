@@ -59,6 +59,8 @@ export interface QueueDispatcherDeps {
   readonly dispatcher: Pick<Dispatcher, "dispatch" | "askFate">;
   /** @throws notFound and the like when it cannot be run, unavailable when that cannot be said now */
   readonly resolve: (namespace: string, name: string, callerNamespace: string) => Promise<Resolved>;
+  /** "uuid:key" for an activation that may take so long, made from a stored key; "" without one. */
+  readonly keyFor: (keyUuid: string, timeoutMs: number) => string;
   /** Where requests count while they are not finished; without it they do not. */
   readonly places?: Places | undefined;
   /** Resolves when it is durable; `settled` is then told of it. */
@@ -384,7 +386,7 @@ export class QueueDispatcher {
         namespace: request.callerNamespace,
         subject: request.subject,
         transactionId: request.transactionId,
-        apiKey: resolved.providesApiKey ? request.apiKey : "",
+        apiKey: resolved.providesApiKey ? this.deps.keyFor(request.keyUuid, resolved.ask.timeoutMs) : "",
         cause: request.cause ?? "",
         binding: resolved.binding ? `${resolved.binding.namespace}/${resolved.binding.name}` : "",
       },

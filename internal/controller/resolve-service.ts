@@ -9,7 +9,7 @@ import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { quotaToWire } from "../dispatch/overrides-wire.js";
-import { everybodyBlocked } from "../core/tenancy/subject.js";
+import { everybodyBlocked, ownersKey } from "../core/tenancy/subject.js";
 import {
   ResolveServiceService,
   type AuthenticateRequest,
@@ -126,7 +126,7 @@ export class ResolveService {
   }
 
   async resolveWebhook(_ctx: CallContext, { token }: ResolveWebhookRequest): Promise<ResolvedWebhook> {
-    const { webhook, apiKey, secret } = await this.deps.webhooks.resolve(token);
+    const { webhook, secret } = await this.deps.webhooks.resolve(token);
     const { namespace, trigger, key } = webhook;
     const { limits } = await this.deps.tenancy.getNamespace(namespace);
     return {
@@ -139,7 +139,7 @@ export class ResolveService {
         operator: false,
       },
       trigger,
-      apiKey,
+      apiKey: "",
       signingSecret: secret ?? "",
     };
   }
@@ -167,9 +167,9 @@ export class ResolveService {
     const { tenancy } = this.deps;
     const [{ limits }, keys] = await Promise.all([tenancy.getNamespace(namespace), tenancy.listKeys(namespace)]);
     if (everybodyBlocked(keys)) return undefined;
-    // The oldest key is the owner's own; a namespace without one has nobody who could sign in, but its actions.
-    const subject = keys.at(-1)?.subject ?? namespace;
-    return { uuid: "", secretHash: Buffer.alloc(0), subject, namespace, quota: quotaToWire(limits), operator: false };
+    // A namespace without a key has nobody who could sign in, but its actions.
+    const { uuid = "", subject = namespace } = ownersKey(keys) ?? {};
+    return { uuid, secretHash: Buffer.alloc(0), subject, namespace, quota: quotaToWire(limits), operator: false };
   }
 
   watch(ctx: CallContext, _request: WatchRequest, send: (response: WatchResponse) => Promise<void>): Promise<void> {

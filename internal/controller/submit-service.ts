@@ -63,7 +63,7 @@ export class SubmitService {
       callerNamespace: caller.namespace,
       subject: caller.subject,
       transactionId: caller.transactionId,
-      apiKey: caller.apiKey,
+      keyUuid: keyUuidIn(request),
       traceparent: request.traceparent,
       acceptedWallMs: clock.wallMs(),
     };
@@ -102,7 +102,7 @@ export class SubmitService {
       callerNamespace: caller.namespace,
       subject: caller.subject,
       transactionId: caller.transactionId,
-      apiKey: caller.apiKey,
+      keyUuid: keyUuidIn(request),
       traceparent: request.traceparent,
       wallMs: clock.wallMs(),
     });
@@ -138,6 +138,11 @@ function callerIn(caller: Caller | undefined): Caller {
     throw invalidField("caller", "must say on whose behalf the request is made");
   }
   return caller;
+}
+
+/** Gateways of former versions send the whole key, "uuid:key". */
+function keyUuidIn({ keyUuid, caller }: SubmitRequest | FireTriggerRequest): string {
+  return keyUuid !== "" ? keyUuid : (caller?.apiKey.split(":", 1)[0] ?? "");
 }
 
 /** JSON text of an object; "{}" for nothing. @throws invalidArgument */

@@ -25,8 +25,6 @@ export interface WebhookFeedDeps {
 
 export interface FoundWebhook {
   readonly webhook: Webhook;
-  /** "uuid:key"; "" when it cannot be opened any more. */
-  readonly apiKey: string;
   /** Requests must be signed with it. */
   readonly secret: string | undefined;
 }
@@ -87,12 +85,12 @@ export class WebhookFeed {
       await this.#disable(webhook, "its secret cannot be read any more");
       throw noSuchWebhook();
     }
-    return { webhook, apiKey: key.apiKey, secret };
+    return { webhook, secret };
   }
 
-  async #create({ namespace, apiKey }: BuiltinCaller, request: FeedRequest): Promise<JsonText> {
+  async #create({ namespace, keyUuid }: BuiltinCaller, request: FeedRequest): Promise<JsonText> {
     const { clock, feeds, keys, perNamespaceMax, random } = this.deps;
-    const { trigger, params, authKey = apiKey } = request;
+    const { trigger, params, authKey } = request;
     const secret = webhookSecretOf(params);
     const id = bytesToHex(random.bytes(16));
     await feeds.putWebhook(
@@ -100,7 +98,7 @@ export class WebhookFeed {
         namespace,
         trigger,
         id,
-        key: await keys.make(namespace, trigger, authKey),
+        key: await (authKey === undefined ? keys.ofCaller(namespace, keyUuid) : keys.make(namespace, authKey)),
         secret: secret === undefined ? undefined : keys.seal({ namespace, trigger }, secret),
         status: { active: true, changedWallMs: clock.wallMs() },
       },
@@ -118,7 +116,7 @@ export class WebhookFeed {
     const old = await feeds.getWebhook(namespace, trigger);
     await feeds.updateWebhook({
       ...old,
-      key: authKey === undefined ? old.key : await keys.make(namespace, trigger, authKey),
+      key: authKey === undefined ? old.key : await keys.make(namespace, authKey),
       secret: secret === undefined ? undefined : keys.seal(old, secret),
       status: { active: true, changedWallMs: clock.wallMs() },
     });

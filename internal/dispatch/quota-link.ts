@@ -56,7 +56,9 @@ export class QuotaLink implements BankPort {
     this.deps.coordination.watchMembers({ members: (all) => this.#members(all) }, this.#stop.signal);
   }
 
+  /** Whoever admits has drained. */
   close(): void {
+    this.deps.throttles.drop();
     this.#stop.abort();
     this.#current?.link.close();
   }

@@ -2,6 +2,7 @@
 
 import type { Container } from "dockerode";
 import { rm } from "node:fs/promises";
+import type { Readable } from "node:stream";
 
 import { sleep, type Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
@@ -32,7 +33,10 @@ export class DockerSandbox implements SandboxProcess {
   onRawOutput: (output: RawOutput) => void = () => {};
   readonly exited: Promise<SandboxExit>;
   languageVersion = "";
+  /** True when its runtime comes back to a later life. */
+  survives = false;
   #link: SocketLink | undefined;
+  #stopReading = (): void => {};
   #frozen: "no" | "file" | "docker" = "no";
   #lastWords = "";
   #destroyed: Promise<void> | undefined;
@@ -48,6 +52,7 @@ export class DockerSandbox implements SandboxProcess {
     readonly spec: SandboxSpec,
     private readonly directory: string,
     readonly container: Container,
+    private readonly name: string,
   ) {
     this.#gate = new RawOutputGate(deps.clock);
     this.exited = new Promise<void>((resolve) => {
@@ -56,6 +61,10 @@ export class DockerSandbox implements SandboxProcess {
         resolve();
       };
     }).then(() => (this.#destroyed ? killed : this.#findOut()));
+  }
+
+  get mark(): string | undefined {
+    return this.survives ? this.name : undefined;
   }
 
   get link(): SocketLink {
@@ -72,6 +81,7 @@ export class DockerSandbox implements SandboxProcess {
       this.onRawOutput(output);
     });
     this.#gate.add(stream);
+    this.#stopReading = () => (stream as Readable).destroy();
     stream.on("data", (bytes: Buffer) => {
       parser.push(bytes);
       this.#gate.count(bytes.length);
@@ -114,6 +124,15 @@ export class DockerSandbox implements SandboxProcess {
     this.#frozen = "no";
     if (how === "file") this.deps.freezer.thaw(this.container.id);
     else if (how === "docker") await this.#unlessOver(this.container.unpause());
+  }
+
+  /** Lets go of it without ending it: somebody else removes it, or takes it over. */
+  abandon(): void {
+    this.#destroyed ??= Promise.resolve();
+    this.#gate.close();
+    this.#stopReading();
+    this.#link?.close();
+    this.#end();
   }
 
   destroy(): Promise<void> {

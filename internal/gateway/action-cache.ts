@@ -109,9 +109,12 @@ export class ActionCache {
 
   /** Also a package: its actions go with it. */
   changed({ namespace, name, keyUuid }: Change): void {
-    if (keyUuid !== "") return;
     this.#changes += 1;
     this.#asked = new Map();
+    if (keyUuid !== "") {
+      this.#forgetOwner(keyUuid);
+      return;
+    }
     for (const { asked, key, path } of [...(this.#through.get(namespace)?.values() ?? [])]) {
       if (name !== "" && !startsWith(path, `${namespace}/${name}`)) continue;
       const known = this.#known.get(asked);
@@ -122,6 +125,15 @@ export class ActionCache {
     for (const key of known.keys()) {
       const action = key.slice(key.indexOf("\n") + 1);
       if (name === "" || startsWith(action, name)) this.#delete(namespace, known, key);
+    }
+  }
+
+  /** Web actions are given keys that are made from their owner's. */
+  #forgetOwner(keyUuid: string): void {
+    for (const [namespace, known] of this.#known) {
+      for (const [key, what] of known) {
+        if (!("error" in what) && what.web?.owner.uuid === keyUuid) this.#delete(namespace, known, key);
+      }
     }
   }
 

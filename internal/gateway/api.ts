@@ -32,7 +32,7 @@ import {
   type WebContext,
   type Webhook,
 } from "./native-api.js";
-import { effectOf, isProxied } from "./public-rpcs.js";
+import { effectOf, isProxied, managesKeys } from "./public-rpcs.js";
 import { activationIdOf, activationOf } from "./wire.js";
 
 /** How long a controller may take for a call whose caller set no deadline: a large upload to a slow disk. */
@@ -129,15 +129,19 @@ export class Api implements NativeApi {
       const paramsJson = prepare();
       if (!paramsJson) return undefined;
       const problem = limitsProblemOf(owner, target, paramsJson.length);
-      const caller = this.#caller(
-        { identity: owner, transactionId, traceparent },
-        target.provideApiKey,
-        target.binding,
-      );
+      const caller = this.#caller({ identity: owner, transactionId, traceparent }, target);
       // What may not be overridden was checked: the request's own properties are no overriding.
       const open = target.final ? { ...target, final: false } : target;
       if (target.composite) {
-        const submission = { namespace: owner.namespace, name, target: open, paramsJson, caller, traceparent };
+        const submission = {
+          namespace: owner.namespace,
+          name,
+          target: open,
+          paramsJson,
+          caller,
+          keyUuid: owner.uuid,
+          traceparent,
+        };
         started = true;
         throttle.release(); // a controller runs it, and takes a place for it
         return answerOf(await composites.run(submission, BLOCKING_WAIT_MS_MAX));
@@ -173,9 +177,9 @@ export class Api implements NativeApi {
       if (!blocking || target.composite) {
         if (placed) throttle.release();
         placed = false;
-        const caller = this.#caller(context, target.provideApiKey, target.binding);
+        const caller = this.#caller(context, target);
         const { traceparent } = context;
-        const submission = { namespace, name: action, target, paramsJson, caller, traceparent };
+        const submission = { namespace, name: action, target, paramsJson, caller, keyUuid: identity.uuid, traceparent };
         if (blocking) return await composites.run(submission, waitMs);
         return { kind: "accepted", activationId: await composites.submit(submission) };
       }
@@ -187,7 +191,7 @@ export class Api implements NativeApi {
       target,
       throttle,
       paramsJson,
-      this.#caller(context, target.provideApiKey, target.binding),
+      this.#caller(context, target),
       context.traceparent,
       waitMs,
       problem,
@@ -195,9 +199,9 @@ export class Api implements NativeApi {
   }
 
   async webhook(token: string): Promise<Webhook> {
-    const { owner, trigger, apiKey, signingSecret } = await this.deps.controller.resolveWebhook(token);
+    const { owner, trigger, signingSecret } = await this.deps.controller.resolveWebhook(token);
     invariant(owner !== undefined, "controllers resolve webhooks with their owner");
-    const identity: Identity = { ...ownerOfWire(owner), apiKey };
+    const identity = ownerOfWire(owner);
     return {
       signingSecret: signingSecret === "" ? undefined : signingSecret,
       fire: (paramsJson, headersJson, context) =>
@@ -224,8 +228,8 @@ export class Api implements NativeApi {
           namespace,
           name: command.trigger,
           paramsJson: command.paramsJson,
-          // With the key: which of the actions that the rules name ask for it, the controller sees.
-          caller: this.#caller(context, true, ""),
+          caller: this.#caller(context, undefined),
+          keyUuid: identity.uuid,
           traceparent: span.traceparent,
           headersJson: command.headersJson,
         }),
@@ -237,6 +241,10 @@ export class Api implements NativeApi {
 
   async #proxy(path: string, message: Buffer, context: RequestContext): Promise<RawAnswer> {
     const { identity, deadlineMonoMs, traceparent } = context;
+    if (identity.delegated && managesKeys(path)) {
+      const message = "a key that was made for an activation manages no keys, subjects and namespaces";
+      throw new WeftError("permissionDenied", "DELEGATED_KEY", message);
+    }
     const { actions, apis, webActions, identities, clock, tracer, controller } = this.deps;
     const transactionId = context.transactionId || this.deps.invocations.newTransactionId();
     const deadlineMs = Math.min(PROXY_DEADLINE_MS, (deadlineMonoMs ?? Infinity) - clock.monoMs());
@@ -271,14 +279,15 @@ export class Api implements NativeApi {
     return answer;
   }
 
-  #caller({ identity, transactionId }: RequestContext, provideApiKey: boolean, binding: string): Caller {
+  /** @param target what it runs at once; what is durable gets its key where it runs */
+  #caller({ identity, transactionId }: RequestContext, target: Target | undefined): Caller {
     return {
       namespace: identity.namespace,
       subject: identity.subject,
       transactionId: transactionId || this.deps.invocations.newTransactionId(),
-      apiKey: provideApiKey ? identity.apiKey : "",
+      apiKey: target && !target.composite && target.provideApiKey ? this.deps.invocations.keyFor(identity, target) : "",
       cause: "",
-      binding,
+      binding: target?.binding ?? "",
     };
   }
 }

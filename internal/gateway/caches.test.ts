@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { ManualClock, settle } from "../../test/harness/clock.js";
+import { DelegatedKeys, delegatedLifeMs } from "../core/tenancy/delegated.js";
 import { WeftError } from "../base/errors.js";
 import { MetricsRegistry } from "../base/metrics.js";
 import { seededRandom } from "../base/random.js";
@@ -200,11 +201,13 @@ describe("the cache of identities", () => {
     operator: false,
   };
 
+  const delegated = new DelegatedKeys("cluster");
+
   function cache(): { cache: IdentityCache; asked: Asked<WireIdentity>; clock: ManualClock } {
     const asked = new Asked<WireIdentity>();
     const clock = new ManualClock();
     const controller = { authenticate: (uuid: string) => asked.ask(uuid) };
-    return { cache: new IdentityCache({ controller, clock, metrics: metrics() }), asked, clock };
+    return { cache: new IdentityCache({ controller, delegated, clock, metrics: metrics() }), asked, clock };
   }
 
   it("does not keep what was asked for before the key was revoked", async () => {
@@ -248,6 +251,37 @@ describe("the cache of identities", () => {
     clock.advance(1);
     expect(c.peek(header)).toBeUndefined();
     const late = expect(c.identify(header)).rejects.toMatchObject({ reason: "BAD_CREDENTIALS" });
+    await asked.answer(new WeftError("notFound", "KEY_NOT_FOUND", "none"));
+    await late;
+  });
+
+  it("accepts a key that was made for an activation until its time is over, as nobody's operator", async () => {
+    const { cache: c, asked, clock } = cache();
+    const key = delegated.make("u", 1_000, clock.wallMs());
+    const first = c.identify(`Bearer ${key}`);
+    await asked.answer({ ...identity, operator: true });
+    expect(await first).toMatchObject({ uuid: "u", namespace: "ns", operator: false, delegated: true, apiKey: key });
+    // The key that it was made from is known now, and is asked for no more.
+    expect(await c.identify(`Basic ${Buffer.from(key).toString("base64")}`)).toMatchObject({ delegated: true });
+    expect((await c.identify(header)).delegated).toBeUndefined();
+    clock.advance(delegatedLifeMs(1_000) - 1);
+    expect(c.peek(`Bearer ${key}`)).toBeDefined();
+    clock.advance(10_001);
+    expect(c.peek(`Bearer ${key}`)).toBeUndefined();
+    await expect(c.identify(`Bearer ${key}`)).rejects.toMatchObject({ reason: "BAD_CREDENTIALS" });
+  });
+
+  it("accepts no such key of a key that was revoked, and none of another cluster", async () => {
+    const { cache: c, asked, clock } = cache();
+    const key = delegated.make("u", 1_000, clock.wallMs());
+    const first = c.identify(`Bearer ${key}`);
+    await asked.answer(identity);
+    await first;
+    const foreign = new DelegatedKeys("other").make("u", 1_000, clock.wallMs());
+    await expect(c.identify(`Bearer ${foreign}`)).rejects.toMatchObject({ reason: "BAD_CREDENTIALS" });
+    c.changed({ namespace: "ns", name: "", keyUuid: "u" });
+    expect(c.peek(`Bearer ${key}`)).toBeUndefined();
+    const late = expect(c.identify(`Bearer ${key}`)).rejects.toMatchObject({ reason: "BAD_CREDENTIALS" });
     await asked.answer(new WeftError("notFound", "KEY_NOT_FOUND", "none"));
     await late;
   });

@@ -85,7 +85,7 @@ describe("a sequence", () => {
     expect(w.dispatcher.calls).toEqual([]);
     const [submitted] = w.controller.submitted;
     expect(submitted).toMatchObject({ namespace: "guest", name: "both", composite: true });
-    expect(submitted?.caller?.apiKey).not.toBe("");
+    expect([submitted?.caller?.apiKey, submitted?.keyUuid]).toEqual(["", GUEST.uuid]);
     expect(w.controller.awaited[0]?.waitMs).toBeLessThanOrEqual(5_000);
   });
 

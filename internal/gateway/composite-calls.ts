@@ -28,7 +28,10 @@ export interface Submission {
   readonly name: string;
   readonly target: Target;
   readonly paramsJson: Uint8Array;
+  /** Without a key: it is made where it is needed. */
   readonly caller: Caller;
+  /** Of the key that was presented, or of the owner's; "" for none. */
+  readonly keyUuid: string;
   readonly traceparent: string;
 }
 
@@ -44,7 +47,7 @@ export class CompositeCalls {
    * Makes a request durable, a plain action's too. @returns its id
    * @throws invalidArgument, failedPrecondition for the arguments; permissionDenied; unavailable
    */
-  async submit({ namespace, name, target, paramsJson, caller, traceparent }: Submission): Promise<Uint8Array> {
+  async submit({ namespace, name, target, paramsJson, caller, keyUuid, traceparent }: Submission): Promise<Uint8Array> {
     const { invocations, controller, metrics, tracer } = this.deps;
     // Defaults are merged when it runs, by whatever the action then is; what is wrong now is told now.
     if (target.final) mergeParams(target.defaults, paramsJson, true);
@@ -61,6 +64,7 @@ export class CompositeCalls {
           name,
           paramsJson,
           caller,
+          keyUuid,
           traceparent: span.traceparent,
           composite: target.composite,
         }),

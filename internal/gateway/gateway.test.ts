@@ -11,10 +11,18 @@ import {
   type GatewayWorldOptions,
 } from "../../test/harness/gateway.js";
 import { recordTraces } from "../../test/harness/tracing.js";
+import { DelegatedKeys } from "../core/tenancy/delegated.js";
+import { managesKeys } from "./public-rpcs.js";
+import { CLUSTER_KEY } from "../../test/harness/scripted-controller.js";
 import { WeftError } from "../base/errors.js";
 import type { DispatchCall } from "../core/dispatch/call.js";
 import { HttpBody } from "../gen/google/api/httpbody.pb.js";
-import { AccessServiceService, WhoAmIRequest } from "../gen/weft/access/v1/access.pb.js";
+import {
+  AccessServiceService,
+  CreateKeyRequest,
+  ListKeysRequest,
+  WhoAmIRequest,
+} from "../gen/weft/access/v1/access.pb.js";
 import { ActionServiceService, DeleteActionRequest } from "../gen/weft/action/v1/action.pb.js";
 import { Outcome, Start, Subject } from "../gen/weft/activation/v1/activation.pb.js";
 import {
@@ -202,6 +210,26 @@ describe("Invoke", () => {
     expect(activation?.resultJson).toBe('{"big":12345678901234567890,"a":0.10}');
     expect(activation).toMatchObject({ name: "add", path: "guest/pkg/add" });
     expect(w.dispatcher.calls[0]?.caller.apiKey).toBe(`${GUEST.uuid}:${GUEST.secret}`);
+  });
+
+  it("takes a key that was made for an activation, passes on a new one, and lets it manage no keys", async () => {
+    const w = await world();
+    w.controller.actions.set("guest/keyed", { path: "guest/keyed", provideApiKey: true });
+    const made = new DelegatedKeys(CLUSTER_KEY).make(GUEST.uuid, 1_000, Date.now());
+    const headers = { authorization: `Bearer ${made}` };
+    await w.call(InvokeServiceService.invoke, invoke({ action: "keyed" }), { headers });
+    const passed = w.dispatcher.calls[0]?.caller.apiKey ?? "";
+    expect(passed).toMatch(new RegExp(`^${GUEST.uuid}:[0-9a-f]{64}$`));
+    // Of the activation that it started: it has that one's time, not what was left of its own.
+    expect(passed).not.toBe(made);
+    const { createKey, listKeys, whoAmI } = AccessServiceService;
+    for (const refused of [
+      w.call(createKey, CreateKeyRequest.fromPartial({ namespace: "_" }), { headers }),
+      w.call(listKeys, ListKeysRequest.fromPartial({ namespace: "_" }), { headers }),
+    ]) {
+      await expect(refused).rejects.toMatchObject({ code: status.PERMISSION_DENIED });
+    }
+    expect(managesKeys(whoAmI.path)).toBe(false);
   });
 
   it("hands the caller's transaction id and trace on, and makes up an id otherwise", async () => {
@@ -491,7 +519,8 @@ describe("Fire", () => {
     expect(w.controller.fired[0]).toMatchObject({
       namespace: "guest",
       name: "t",
-      caller: { subject: "guest", apiKey: `${GUEST.uuid}:${GUEST.secret}` },
+      caller: { subject: "guest", apiKey: "" },
+      keyUuid: GUEST.uuid,
     });
     expect((await w.call(InvokeServiceService.fire, fire({ trigger: "lonely" }))).activationId).toBe("");
   });

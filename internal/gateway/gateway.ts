@@ -6,7 +6,8 @@ import type { Log } from "../base/log.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
-import { Throttles } from "../core/throttle/throttle.js";
+import { DelegatedKeys } from "../core/tenancy/delegated.js";
+import { Throttles, type SystemLimits } from "../core/throttle/throttle.js";
 import type { Dispatcher } from "../dispatch/dispatcher.js";
 import type { HttpBody } from "../gen/google/api/httpbody.pb.js";
 import { TunnelServiceService } from "../gen/weft/rest/v1/tunnel.pb.js";
@@ -32,6 +33,10 @@ export interface GatewayDeps {
   readonly controller: ControllerClient;
   /** The gateway starts, drains and closes it. */
   readonly dispatcher: Pick<Dispatcher, "start" | "dispatch" | "stats" | "connected" | "drain" | "close">;
+  /** The secret that all roles of a cluster share. */
+  readonly clusterKey: string;
+  /** Of all namespaces together. */
+  readonly systemLimits?: SystemLimits;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -73,8 +78,9 @@ export class Gateway {
     const { controller, dispatcher, clock, random, log, tracer } = deps;
     const metrics = new GatewayMetrics(deps.metrics, SERVED_RPCS);
     this.#metrics = metrics;
-    this.#throttles = new Throttles(clock);
-    this.#identities = new IdentityCache({ controller, clock, metrics });
+    this.#throttles = new Throttles(clock, deps.systemLimits);
+    const delegated = new DelegatedKeys(deps.clusterKey);
+    this.#identities = new IdentityCache({ controller, delegated, clock, metrics });
     this.#actions = new ActionCache({ controller, clock, metrics });
     this.#webActions = new ActionCache({
       controller: { resolveAction: (request) => controller.resolveWebAction(request) },
@@ -88,6 +94,7 @@ export class Gateway {
       actions: this.#actions,
       throttles: this.#throttles,
       lostRecords: this.#lostRecords,
+      delegated,
       metrics,
       tracer,
       clock,

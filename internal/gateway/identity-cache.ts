@@ -4,10 +4,13 @@
 //   I1. A secret is accepted only when its SHA-256 equals the stored one, compared in constant time.
 //   I2. What was asked before a change was told is not kept: the answer may be older than the change.
 //   I3. A key that expires is kept for no longer than a controller said that it works.
+//   I4. A key that was made for an activation is accepted as long as the one that it was made from is, and until its own
+//       time is over. It is never an operator's.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
+import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { quotaOfWire } from "../dispatch/overrides-wire.js";
 import type { Change, Identity as WireIdentity } from "../gen/weft/link/v1/control.pb.js";
 import type { ControllerClient } from "./controller-client.js";
@@ -43,6 +46,7 @@ interface KnownHeader {
 
 export interface IdentityCacheDeps {
   readonly controller: Pick<ControllerClient, "authenticate">;
+  readonly delegated: Pick<DelegatedKeys, "untilWallMs">;
   readonly clock: Clock;
   readonly metrics: Pick<GatewayMetrics, "identityHits" | "identityMisses" | "identityRefusals">;
 }
@@ -70,18 +74,21 @@ export class IdentityCache {
     if (known) return known;
     const { uuid, secret } = this.#parsed(authorization);
     const asOf = this.#changes;
-    const { identity: found, untilMonoMs } = await this.#key(uuid);
-    const hash = createHash("sha256").update(secret).digest();
-    if (!found || found.secretHash.length !== hash.length || !timingSafeEqual(found.secretHash, hash)) {
+    const { identity: found, untilMonoMs: keyUntilMonoMs } = await this.#key(uuid);
+    const delegatedForMs = this.#delegatedForMs(uuid, secret);
+    if (!found || (delegatedForMs === undefined ? !isSecretOf(found, secret) : delegatedForMs <= 0)) {
       throw this.#refused("BAD_CREDENTIALS", "the key is not known, or its secret is wrong");
     }
+    const delegated = delegatedForMs !== undefined; // I4
+    const untilMonoMs = Math.min(keyUntilMonoMs, this.deps.clock.monoMs() + (delegatedForMs ?? Infinity));
     const identity: Identity = {
       uuid,
       subject: found.subject,
       namespace: found.namespace,
-      operator: found.operator,
+      operator: found.operator && !delegated,
       quota: quotaOfWire(found.quota),
       apiKey: `${uuid}:${secret}`,
+      ...(delegated ? { delegated } : {}),
     };
     if (asOf === this.#changes && authorization !== undefined) {
       // I2
@@ -91,6 +98,12 @@ export class IdentityCache {
       });
     }
     return identity;
+  }
+
+  /** How long it is accepted yet; undefined for a secret that was not made for an activation. */
+  #delegatedForMs(uuid: string, secret: string): number | undefined {
+    const untilWallMs = this.deps.delegated.untilWallMs(uuid, secret);
+    return untilWallMs === undefined ? undefined : untilWallMs - this.deps.clock.wallMs();
   }
 
   changed({ namespace, name, keyUuid }: Change): void {
@@ -161,6 +174,11 @@ export class IdentityCache {
     this.deps.metrics.identityRefusals.inc();
     return new WeftError("unauthenticated", reason, message);
   }
+}
+
+function isSecretOf({ secretHash }: WireIdentity, secret: string): boolean {
+  const hash = createHash("sha256").update(secret).digest();
+  return secretHash.length === hash.length && timingSafeEqual(secretHash, hash);
 }
 
 /** @returns undefined when it is not a credential of ours */

@@ -10,10 +10,18 @@ import { toWeftError } from "../base/errors.js";
 import { bytesToHex } from "../base/ids.js";
 import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
-import { CONCURRENCY_LIMIT, type NamespaceThrottle, type Throttles, type Verdict } from "../core/throttle/throttle.js";
+import {
+  CONCURRENCY_LIMIT,
+  RATE_LIMIT,
+  type NamespaceThrottle,
+  type Throttles,
+  type Verdict,
+} from "../core/throttle/throttle.js";
+import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { checkName } from "../core/tenancy/name.js";
 import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import { ActionCache, type Target } from "./action-cache.js";
@@ -72,6 +80,7 @@ export interface InvocationsDeps {
   readonly actions: ActionCache;
   readonly throttles: Throttles;
   readonly lostRecords: LostRecords;
+  readonly delegated: Pick<DelegatedKeys, "make">;
   readonly metrics: GatewayMetrics;
   readonly tracer: Tracer;
   readonly clock: Clock;
@@ -125,8 +134,16 @@ export class Invocations {
     if (verdict === undefined) return throttle;
     if (verdict instanceof Promise) return verdict.then((late) => this.#admitted(throttle, late));
     const { metrics } = this.deps;
-    (verdict.reason === CONCURRENCY_LIMIT ? metrics.throttledConcurrency : metrics.throttledRate).inc();
+    if (verdict.reason === CONCURRENCY_LIMIT) metrics.throttledConcurrency.inc();
+    else if (verdict.reason === RATE_LIMIT) metrics.throttledRate.inc();
+    else metrics.throttledSystem.inc();
     throw verdict;
+  }
+
+  /** What an action that asks for a key is given: the one that was presented, or, when none was, one that is made for it. */
+  keyFor(identity: Identity, { ask }: Target): string {
+    if (identity.apiKey !== "" && !identity.delegated) return identity.apiKey;
+    return this.deps.delegated.make(identity.uuid, ask.timeoutMs, this.deps.clock.wallMs());
   }
 
   /** The action when it is known without asking. */
@@ -304,7 +321,7 @@ export function limitsProblemOf({ quota }: Identity, target: Target, paramsBytes
   const { overrides } = quota;
   if (!overrides) return undefined;
   checkPayloadSize(paramsBytes, overrides.maxPayloadSize);
-  checkKindAllowed(overrides.allowedKinds, target.ask.kind);
+  checkKindAllowed(overrides.allowedKinds, neededKind(target.ask.kind));
   if (target.composite) return undefined; // who runs it looks at what runs
   const { memoryMb, timeoutMs, concurrency } = target.ask;
   return limitsProblem(overrides, { memoryMb, timeoutMs, concurrency, logsMb: target.logsMb });

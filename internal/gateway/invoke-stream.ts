@@ -43,7 +43,6 @@ export class InvokeStream {
   #namespace = "";
   #action = "";
   #caller: Caller | undefined;
-  #callerWithKey: Caller | undefined;
   #inFlight = 0;
   #finished = false;
 
@@ -85,7 +84,6 @@ export class InvokeStream {
       cause: "",
       binding: "",
     };
-    this.#callerWithKey = { ...this.#caller, apiKey: identity.apiKey };
     for (const item of this.#early.splice(0)) this.#item(item);
     this.#endWhenDone();
   }
@@ -164,9 +162,7 @@ export class InvokeStream {
   }
 
   #start(item: StreamInvoke, identity: Identity, target: Target, throttle: NamespaceThrottle): void {
-    const usual = target.provideApiKey ? this.#callerWithKey : this.#caller;
-    const caller = target.binding === "" || !usual ? usual : { ...usual, binding: target.binding };
-    if (!caller) throw new TypeError("an item is started before its caller is known");
+    const caller = this.#callerOf(identity, target);
     let admitted = false;
     try {
       checkPayloadSize(item.paramsJson.length);
@@ -174,7 +170,7 @@ export class InvokeStream {
       if (target.composite) {
         admitted = true;
         throttle.release(); // a controller runs it, and takes a place for it
-        void this.#runComposite(item, target, caller);
+        void this.#runComposite(item, target, caller, identity.uuid);
         return;
       }
       admitted = true; // from here on the place is the call's
@@ -187,13 +183,23 @@ export class InvokeStream {
     }
   }
 
+  #callerOf(identity: Identity, target: Target): Caller {
+    const usual = this.#caller;
+    if (!usual) throw new TypeError("an item is started before its caller is known");
+    const { binding } = target;
+    // What is composite is durable, and gets its key where it runs.
+    const withKey = target.provideApiKey && !target.composite;
+    if (binding === "" && !withKey) return usual;
+    return { ...usual, binding, apiKey: withKey ? this.invocations.keyFor(identity, target) : "" };
+  }
+
   /** Never rejects: what goes wrong is the item's answer (V1). */
-  async #runComposite(item: StreamInvoke, target: Target, caller: Caller): Promise<void> {
+  async #runComposite(item: StreamInvoke, target: Target, caller: Caller, keyUuid: string): Promise<void> {
     const { traceparent } = this.options;
     const [namespace = "", ...name] = target.path.split("/");
     const { paramsJson } = item;
     try {
-      const submission = { namespace, name: name.join("/"), target, paramsJson, caller, traceparent };
+      const submission = { namespace, name: name.join("/"), target, paramsJson, caller, keyUuid, traceparent };
       const ending = await this.composites.run(submission, BLOCKING_WAIT_MS_MAX);
       this.#inFlight -= 1;
       if (ending.kind === "recorded") {

@@ -32,6 +32,7 @@ export class GatewayMetrics {
   readonly throttledRate: Counter;
   readonly throttledConcurrency: Counter;
   readonly throttledFires: Counter;
+  readonly throttledSystem: Counter;
   readonly identityHits: Counter;
   readonly identityMisses: Counter;
   readonly identityRefusals: Counter;
@@ -99,12 +100,13 @@ export class GatewayMetrics {
     this.firedNothing = fired.bound({ rules: "none" });
     const throttled = registry.counter({
       name: "weft_gateway_throttled_total",
-      help: "How many requests were refused by which limit of their namespace?",
-      labels: { limit: ["invocationsPerMinute", "concurrentInvocations", "firesPerMinute"] },
+      help: "How many requests were refused by which limit of their namespace, or by one of the whole system?",
+      labels: { limit: ["invocationsPerMinute", "concurrentInvocations", "firesPerMinute", "system"] },
     });
     this.throttledRate = throttled.bound({ limit: "invocationsPerMinute" });
     this.throttledConcurrency = throttled.bound({ limit: "concurrentInvocations" });
     this.throttledFires = throttled.bound({ limit: "firesPerMinute" });
+    this.throttledSystem = throttled.bound({ limit: "system" });
     const lookups = registry.counter({
       name: "weft_gateway_cache_lookups_total",
       help: "How often did a call need a controller first?",

@@ -20,6 +20,8 @@ export interface Identity {
   readonly quota: NamespaceLimits;
   /** "uuid:key" as presented: only for actions that ask for it, never logged. */
   readonly apiKey: string;
+  /** True for a key that was made for an activation: it manages no keys. */
+  readonly delegated?: boolean | undefined;
 }
 
 export interface RequestContext {

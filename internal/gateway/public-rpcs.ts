@@ -50,6 +50,13 @@ export function isProxied(path: string): boolean {
   return EFFECTS.has(path);
 }
 
+/** What a key that was made for an activation may not do: it would outlive itself. */
+export function managesKeys(path: string): boolean {
+  return effectOf(path) === "identities" || (KEY_RPCS.has(path) && path !== AccessServiceService.whoAmI.path);
+}
+
+const KEY_RPCS: ReadonlySet<string> = new Set(Object.values(AccessServiceService).map(({ path }) => path));
+
 export function effectOf(path: string): Effect {
   return EFFECTS.get(path) ?? "none";
 }

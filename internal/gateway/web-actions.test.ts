@@ -61,7 +61,7 @@ describe("a web action", () => {
     expect(w.controller.resolved.slice(before)).toEqual(["guest/web"]);
   });
 
-  it("runs as its owner without a key, and its own properties override final defaults", async () => {
+  it("runs as its owner with a key that is made for it, and its own properties override final defaults", async () => {
     const w = await world();
     w.controller.actions.set("guest/web", {
       path: "guest/web",
@@ -75,7 +75,19 @@ describe("a web action", () => {
     const answer = await run(action, '{"fixed":2,"a":12345678901234567890}');
     expect(answer).toMatchObject({ kind: "done", activation: { namespace: "guest", subject: "guest", name: "web" } });
     const [call] = w.dispatcher.calls;
-    expect(call?.caller).toMatchObject({ namespace: "guest", subject: "guest", transactionId: "tid", apiKey: "" });
+    expect(call?.caller).toMatchObject({ namespace: "guest", subject: "guest", transactionId: "tid" });
+    const authorization = `Bearer ${call?.caller.apiKey}`;
+    expect(await w.api.identify(authorization)).toMatchObject({
+      uuid: GUEST.uuid,
+      namespace: "guest",
+      delegated: true,
+    });
+    w.controller.keys.delete(GUEST.uuid);
+    w.controller.tell({ namespace: "guest", keyUuid: GUEST.uuid });
+    await eventually(async () => {
+      await expect(w.api.identify(authorization)).rejects.toMatchObject({ kind: "unauthenticated" });
+      await expect(w.api.webAction("guest", "web")).rejects.toMatchObject({ kind: "notFound" });
+    });
     expect(Buffer.from(call?.paramsJson ?? []).toString()).toBe('{"open": null ,"fixed":2,"a":12345678901234567890}');
   });
 

@@ -10,6 +10,7 @@ import type { Random } from "../base/random.js";
 import { noTracer } from "../base/trace.js";
 import type { ActionLimits } from "../core/action/types.js";
 import type { Outcome } from "../core/activation/types.js";
+import { LoadBreaker } from "../core/scaling/load-breaker.js";
 import type { SandboxDriver } from "../core/sandbox/driver.js";
 import { RevisionSpec } from "../gen/weft/link/v1/control.pb.js";
 import { invokerMetrics } from "./metrics.js";
@@ -133,6 +134,8 @@ export async function runLocally(
         tracer: noTracer,
         encoder: new SandboxEncoder(),
         code: { load: () => Promise.resolve({ spec, code: action.code }) },
+        loads: new LoadBreaker(),
+        chance: () => random.next(),
         cancelGraceMs,
         greedyClock: () => 0,
         changed: () => {},

@@ -126,7 +126,6 @@ interface AlarmRow {
   readonly id: string;
   readonly key_uuid: string;
   readonly subject: string;
-  readonly sealed_key: Buffer;
   readonly schedule: string;
   readonly payload: string;
   readonly status: string;
@@ -172,7 +171,7 @@ function alarmValues(alarm: AlarmDraft): Value[] {
     alarm.id,
     alarm.key.uuid,
     alarm.key.subject,
-    Buffer.from(alarm.key.sealed),
+    NO_SEALED_KEY,
     JSON.stringify(alarm.schedule),
     alarm.payloadJson,
     JSON.stringify(alarm.status),
@@ -188,7 +187,7 @@ function alarmOf(row: AlarmRow): Alarm {
     namespace: row.namespace,
     trigger: row.trigger_name,
     id: idOf(row.id),
-    key: { uuid: row.key_uuid, subject: row.subject, sealed: Uint8Array.from(row.sealed_key) },
+    key: { uuid: row.key_uuid, subject: row.subject },
     schedule: JSON.parse(row.schedule) as Schedule,
     payloadJson: row.payload,
     status: JSON.parse(row.status) as AlarmStatus,
@@ -208,7 +207,6 @@ interface WebhookRow {
   readonly id: string;
   readonly key_uuid: string;
   readonly subject: string;
-  readonly sealed_key: Buffer;
   readonly secret: Buffer | null;
   readonly status: string;
   readonly revision: number;
@@ -236,7 +234,7 @@ function webhookValues(webhook: WebhookDraft): Value[] {
     webhook.id,
     webhook.key.uuid,
     webhook.key.subject,
-    Buffer.from(webhook.key.sealed),
+    NO_SEALED_KEY,
     webhook.secret && Buffer.from(webhook.secret),
     JSON.stringify(webhook.status),
   ];
@@ -247,7 +245,7 @@ function webhookOf(row: WebhookRow): Webhook {
     namespace: row.namespace,
     trigger: row.trigger_name,
     id: idOf(row.id),
-    key: { uuid: row.key_uuid, subject: row.subject, sealed: Uint8Array.from(row.sealed_key) },
+    key: { uuid: row.key_uuid, subject: row.subject },
     secret: row.secret ? Uint8Array.from(row.secret) : undefined,
     status: JSON.parse(row.status) as WebhookStatus,
     revision: row.revision,
@@ -281,6 +279,9 @@ function update(table: Table, columns: readonly string[]): string {
     where a.namespace = $1 and a.trigger_name = $2 and a.revision = $${columns.length + 1}
     returning ${read(columns)}`;
 }
+
+/** The column is of former versions, which kept whole keys there. */
+const NO_SEALED_KEY = Buffer.alloc(0);
 
 function castOf(column: string): string {
   switch (column) {

@@ -185,7 +185,7 @@ function queuedParameters(rows: readonly { readonly request: QueuedRequest; read
     text((r) => r.callerNamespace),
     text((r) => r.subject),
     text((r) => r.transactionId),
-    text((r) => r.apiKey),
+    text((r) => r.keyUuid),
     text((r) => r.traceparent),
     text((r) => r.paramsJson),
     uuidArray(rows.map(({ request }) => request.cause)),
@@ -211,6 +211,11 @@ interface QueueRow {
   readonly run: string;
 }
 
+/** Rows of former versions have whole keys, "uuid:key". */
+function publicPart(apiKey: string): string {
+  return apiKey.split(":", 1)[0] ?? "";
+}
+
 function recoveredOf(row: QueueRow): RecoveredRequest {
   return {
     request: {
@@ -221,7 +226,7 @@ function recoveredOf(row: QueueRow): RecoveredRequest {
       callerNamespace: row.caller_namespace,
       subject: row.subject,
       transactionId: row.transaction_id,
-      apiKey: row.api_key,
+      keyUuid: publicPart(row.api_key),
       traceparent: row.traceparent,
       acceptedWallMs: row.accepted_ms,
       ...(row.cause === null ? {} : { cause: idOf(row.cause) }),

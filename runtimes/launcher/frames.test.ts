@@ -11,7 +11,10 @@ const to = (message: ToSandbox["message"]): string =>
   Buffer.from(ToSandbox.encode({ message }).finish()).toString("hex");
 
 const frames = {
-  hello: from({ $case: "hello", value: { kind: "native:1", languageVersion: "1", protocol: 1 } }),
+  hello: from({
+    $case: "hello",
+    value: { kind: "native:1", languageVersion: "1", protocol: 1, reconnects: false, resumed: undefined },
+  }),
   initOk: from({ $case: "initResult", value: { ok: true, errorJson: Buffer.alloc(0) } }),
   initFailed: from({ $case: "initResult", value: { ok: false, errorJson: Buffer.from('{"error":"ü"}') } }),
   result: from({

@@ -25,6 +25,9 @@ BETWEEN_BYTES_MAX = 64 * 1024
 RESULT_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
 EXCERPT_BYTES = 1024
 
+# Time between two tries to connect again.
+RECONNECT_EVERY_S = 0.1
+
 SUCCESS, APPLICATION_ERROR, DEVELOPER_ERROR = 1, 2, 3
 STDOUT, STDERR = 1, 2
 
@@ -91,22 +94,56 @@ def number(field, value):
 class Link:
     """Frames over the socket. Writes come from several threads."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(path)
-        self.reader = self.socket.makefile("rb", 64 * 1024)
+    def __init__(self, path, patience_s):
+        # Seconds to hold out without an invoker; 0: the end of its process is the end of the sandbox.
+        self.path, self.patience_s = path, patience_s
         self.lock = threading.Lock()
+        self.greeted = False
+        self.connect()
 
-    def send(self, *messages):
-        data = b"".join(struct.pack(">I", len(m)) + m for m in messages)
+    def connect(self):
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            opened.connect(self.path)
+        except OSError:
+            opened.close()
+            raise
         with self.lock:
+            self.socket, self.reader = opened, opened.makefile("rb", 64 * 1024)
+
+    def reconnect(self):
+        """Returns False when nobody came back in time."""
+        with self.lock:
+            self.greeted = False
+        self.reader.close()
+        self.socket.close()
+        until = time.monotonic() + self.patience_s
+        while time.monotonic() < until:
+            time.sleep(RECONNECT_EVERY_S)
+            try:
+                self.connect()
+                return True
+            except OSError:
+                continue
+        return False
+
+    def send(self, message, greets=False):
+        data = struct.pack(">I", len(message)) + message
+        with self.lock:
+            self.greeted |= greets
+            if not self.greeted:
+                return  # nobody is there to hear it, or the first word is not said
             try:
                 self.socket.sendall(data)
             except OSError:
-                os._exit(0)  # the end of the connection is the end of the sandbox
+                if not self.patience_s:
+                    os._exit(0)  # the end of the connection is the end of the sandbox
 
     def receive(self):
-        head = self.reader.read(4)
+        try:
+            head = self.reader.read(4)
+        except OSError:
+            return None
         if len(head) < 4:
             return None
         (length,) = struct.unpack(">I", head)
@@ -307,6 +344,13 @@ class Runtime:
         self.pool = None
         self.loops = threading.local()
         self.inbox = queue.SimpleQueue()
+        # Inits and runs that are not answered. Only what is idle outlives its invoker.
+        self.outstanding = 0
+        self.counting = threading.Lock()
+
+    def count(self, by):
+        with self.counting:
+            self.outstanding += by
 
     def output(self):
         return self.only or (self.current and self.current.get()) or self.between
@@ -327,14 +371,17 @@ class Runtime:
             act(data)
 
     def read(self):
-        version = "%d.%d.%d" % sys.version_info[:3]
-        self.link.send(chunk(1, text(1, self.kind) + text(2, version) + number(3, 1)))
+        self.greet(b"")
         while True:
             frame = self.link.receive()
             if frame is None:
-                os._exit(0)
+                if self.outstanding or not self.link.reconnect():
+                    os._exit(0)
+                self.greet(chunk(5, number(1, int(self.main is not None))))
+                continue
             for field, value in read_fields(frame):
                 if field == 1:
+                    self.count(1)
                     self.inbox.put((self.init, value))
                 elif field == 2:
                     self.accept(value)
@@ -342,6 +389,12 @@ class Runtime:
                     self.cancel(value)
                 else:
                     os._exit(3)  # a message of a newer protocol: doing part of it would be worse
+
+    def greet(self, resumed):
+        version = "%d.%d.%d" % sys.version_info[:3]
+        reconnects = number(4, int(self.link.patience_s > 0))
+        hello = chunk(1, text(1, self.kind) + text(2, version) + number(3, 1) + reconnects + resumed)
+        self.link.send(hello, greets=True)
 
     # ---- init ----
 
@@ -414,6 +467,7 @@ class Runtime:
 
     def answer_init(self, problem):
         self.link.send(chunk(2, number(1, 0 if problem else 1) + (chunk(2, error_json(problem)) if problem else b"")))
+        self.count(-1)
 
     def load(self, name, main, code, binary):
         directory = self.directory = tempfile.mkdtemp(prefix="action-", dir=self.work_dir)
@@ -506,6 +560,7 @@ class Runtime:
                 continue
             run[name] = value.decode() if isinstance(value, bytes) and name != "params" else value
         self.contexts[run["call"]] = Context(run)
+        self.count(1)
         self.inbox.put((self.begin, run))
 
     def begin(self, run):
@@ -631,6 +686,7 @@ class Runtime:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         self.link.send(chunk(3, number(1, call) + number(2, outcome) + chunk(3, result)
                              + number(4, int(output.truncated)) + number(5, memory)))
+        self.count(-1)
 
 
 class Unloadable(Exception):
@@ -713,9 +769,10 @@ def start():
         sys.exit(2)
     kind = os.environ.pop("WEFT_KIND", "python:%d.%d" % sys.version_info[:2])
     work_dir = os.environ.pop("WEFT_WORKDIR", None) or "/tmp"
+    patience_s = int(os.environ.pop("WEFT_RECONNECT_MS", None) or 0) / 1000
     os.makedirs(work_dir, exist_ok=True)
     inspect_port = int(os.environ.pop("WEFT_INSPECT", "0"))
-    runtime = Runtime(Link(path), work_dir, kind, inspect_port)
+    runtime = Runtime(Link(path, patience_s), work_dir, kind, inspect_port)
     sys.stdout = Stream(runtime, STDOUT)
     sys.stderr = Stream(runtime, STDERR)
     os.register_at_fork(after_in_child=runtime.forked)

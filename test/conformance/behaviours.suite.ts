@@ -5,6 +5,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OpenFabric } from "../e2e/fabrics.js";
+import { eventually } from "../harness/eventually.js";
+import openwhisk from "openwhisk";
 import { exchange, type Exchanged } from "../harness/raw-http.js";
 import { annotationsOf, RestNamespace } from "./sequences.suite.js";
 
@@ -12,6 +14,8 @@ import { annotationsOf, RestNamespace } from "./sequences.suite.js";
 type Json = any;
 
 const ID = expect.stringMatching(/^[0-9a-f]{32}$/) as string;
+/** Of a key that was made for an activation. */
+const MADE = /^[0-9a-f-]{36}:[0-9a-f]{64}$/;
 const MOMENT = expect.any(Number) as number;
 const kv = (values: Readonly<Record<string, unknown>>): { key: string; value: unknown }[] =>
   Object.entries(values).map(([key, value]) => ({ key, value }));
@@ -89,14 +93,22 @@ export function behavioursSuite(name: string, open: () => Promise<OpenFabric>): 
         },
       );
 
+      it.each([["java without a main (#24)", { kind: "java:8", code: "x" }]])(
+        "are refused as %s, with the kinds that there are",
+        async (_what, exec) => {
+          const { status, json } = await ns.put(`actions/${fresh("none")}`, { exec });
+          expect(status).toBe(400);
+          expect(json.error).toMatch(/"nodejs:20", .*"python:3.11"/);
+        },
+      );
+
       it.each([
-        ["a blackbox without an image (#23)", { kind: "blackbox" }],
-        ["a blackbox: Weft has none", { kind: "blackbox", image: "openwhisk/dockerskeleton" }],
-        ["java without a main (#24)", { kind: "java:8", code: "x" }],
-      ])("are refused as %s, with the kinds that there are", async (_what, exec) => {
+        ["no image (#23)", { kind: "blackbox" }, "'image' must be a string defined in 'exec' for 'blackbox' actions"],
+        ["an image that is no text", { kind: "blackbox", image: 1 }, "'image' must be a string"],
+        ["what is no name of an image", { kind: "blackbox", image: "Me/Image:1" }, "is no name of an image"],
+      ])("are refused as a blackbox with %s", async (_what, exec, complaint) => {
         const { status, json } = await ns.put(`actions/${fresh("none")}`, { exec });
-        expect(status).toBe(400);
-        expect(json.error).toContain('"nodejs:20", "python:3.11"');
+        expect([status, json.error]).toEqual([400, expect.stringContaining(complaint)]);
       });
 
       it("are given no key, unless somebody says so (#28)", async () => {
@@ -207,8 +219,64 @@ export function behavioursSuite(name: string, open: () => Promise<OpenFabric>): 
         const key = opened.fabric.auth;
         expect((await ended(asking)).record.response.result).toEqual({ key, host });
         const later = await ns.invoke(asking, {}, "blocking=false");
-        expect((await ns.record(later.json.activationId as string)).response.result).toEqual({ key, host });
+        const made = (await ns.record(later.json.activationId as string)).response.result;
+        expect(made).toEqual({ key: expect.stringMatching(MADE) as string, host });
+        expect((made.key as string).split(":")[0]).toBe(key.split(":")[0]);
         expect((await ended(without)).record.response.result).toEqual({ host });
+      });
+
+      it("are given a key that is made for them where none was presented or kept, and it works as one", async () => {
+        const code = "function main() { const key = process.env.__OW_API_KEY || ''; return { key, body: key } }";
+        const auth = (await opened.fabric.ok("namespace", "create", fresh("delegating"))).trim();
+        const own = new RestNamespace(opened.fabric.rest, auth, `delegating-${count}`);
+        const asking = { annotations: kv({ "provide-api-key": true, "web-export": true }) };
+        await own.action("keyed", code, asking);
+        await own.sequence("chain", ["/_/keyed"]);
+        await own.put("triggers/t", {});
+        expect((await own.put("rules/r", { trigger: "/_/t", action: "/_/keyed" })).status).toBe(200);
+        const fired = (await own.ask("POST", "_/triggers/t", {})).json.activationId as string;
+        const { activationId } = JSON.parse((await own.record(fired)).logs[0] as string) as { activationId: string };
+        const chained = await own.invoke("chain");
+        const web = await send("GET", `/api/v1/web/${own.name}/default/keyed.http`, undefined, { anonymous: true });
+        const made = {
+          rule: (await own.record(activationId)).response.result.key as string,
+          sequence: chained.json.response.result.key as string,
+          web: web.text,
+        };
+        const uuid = auth.split(":")[0] ?? "";
+        for (const [where, key] of Object.entries(made)) {
+          expect(key, where).toMatch(MADE);
+          expect(key.startsWith(`${uuid}:`), where).toBe(true);
+          const ow = openwhisk({ apihost: opened.fabric.rest, api_key: key });
+          expect(await ow.actions.list()).toHaveLength(2);
+          // What an action starts with it has one again, with a time of its own.
+          const again = await ow.actions.invoke({ name: "keyed", blocking: true, result: true });
+          expect(again, where).toMatchObject({ key: expect.stringMatching(MADE) as string });
+          const elsewhere = await new RestNamespace(opened.fabric.rest, key, "guest").ask("GET", "guest/actions");
+          expect(elsewhere.status, where).toBe(403);
+          for (const managing of [
+            ["key", "create"],
+            ["key", "list"],
+            ["key", "rotate", uuid],
+            ["namespace", "create", "more"],
+          ]) {
+            const refused = await opened.fabric.weft(...managing, "--auth", key);
+            expect([managing, refused.code]).not.toEqual([managing, 0]);
+            expect(refused.stderr, managing.join(" ")).toContain("made for an activation");
+          }
+          expect(await opened.fabric.ok("whoami", "--auth", key)).toContain(own.name);
+          const forged = `${key.slice(0, -1)}${key.endsWith("0") ? "1" : "0"}`;
+          expect((await new RestNamespace(opened.fabric.rest, forged, own.name).get("actions")).status).toBe(401);
+        }
+        const second = (await opened.fabric.ok("key", "create", "--auth", auth)).trim();
+        await opened.fabric.ok("key", "delete", uuid, "--auth", second);
+        await eventually(async () => {
+          for (const key of Object.values(made)) {
+            expect((await new RestNamespace(opened.fabric.rest, key, own.name).get("actions")).status).toBe(401);
+          }
+          const now = await send("GET", `/api/v1/web/${own.name}/default/keyed.http`, undefined, { anonymous: true });
+          expect(now.text.split(":")[0]).toBe(second.split(":")[0]);
+        });
       });
 
       it("find what is for init in their environment, as text, and not among their arguments (#55)", async () => {

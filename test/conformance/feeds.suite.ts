@@ -336,7 +336,7 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         await ns.ask("DELETE", "_/triggers/keyless");
       });
 
-      it("hands the key on to actions that ask for it", async () => {
+      it("gives actions that ask for a key one that is made from its own", async () => {
         await ns.action("keyed", "function main() { return { key: process.env.__OW_API_KEY || '' } }", {
           annotations: [{ key: "provide-api-key", value: true }],
         });
@@ -345,7 +345,8 @@ export function feedsSuite(name: string, open: () => Promise<OpenFabric>): void 
         await eventually(async () => {
           const [record] = await feeds.firings("keyed-once");
           const { activationId } = JSON.parse(record.logs[0] as string);
-          expect((await ns.record(activationId as string)).response.result).toEqual({ key: feeds.auth });
+          const { result } = (await ns.record(activationId as string)).response;
+          expect((result.key as string).split(":")[0]).toBe(feeds.auth.split(":")[0]);
         }, SOON);
         await ns.ask("DELETE", "_/triggers/keyed-once");
       });

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { silentLog } from "../../internal/base/log.js";
 import { Metrics } from "../../internal/base/metrics.js";
 import { systemClock, systemRandom } from "../../internal/boot/system.js";
+import { Throttles } from "../../internal/core/throttle/throttle.js";
 import { Health } from "../../internal/gateway/health.js";
 import { Rest } from "../../internal/gateway/rest/rest.js";
 import { TunnelServiceService } from "../../internal/gen/weft/rest/v1/tunnel.pb.js";
@@ -32,6 +33,7 @@ export async function openScriptedGateway(): Promise<ScriptedGateway> {
   const api = new ScriptedApi({ random, auth: AUTH });
   const rest = new Rest({
     api,
+    rates: new Throttles(systemClock).rates,
     clock: systemClock,
     random,
     log: silentLog,

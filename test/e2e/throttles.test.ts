@@ -19,7 +19,12 @@ describeWith(UP_SERVICES, "two gateways", () => {
   let number = 0;
 
   beforeAll(async () => {
-    open = await openFabric({ mode: "up", invokers: 1, gateways: 2 });
+    open = await openFabric({
+      mode: "up",
+      invokers: 1,
+      gateways: 2,
+      env: { WEFT_SYSTEM_CONCURRENT_INVOCATIONS: "150", WEFT_DEFAULT_FIRES_PER_MINUTE: "7" },
+    });
     const { grpc } = open.fabric;
     const port = Number(grpc.slice(grpc.lastIndexOf(":") + 1));
     gateways = [0, 1].map((i) => new Client(`127.0.0.1:${port + i}`, credentials.createInsecure()));
@@ -120,6 +125,59 @@ describeWith(UP_SERVICES, "two gateways", () => {
     }
     await eventually(async () => (await invoke(0, auth, {})) === "ok", { withinMs: 10_000, everyMs: 100 });
     await eventually(async () => (await invoke(1, auth, { blocking: false })) === "ok", { withinMs: 5_000 });
+  });
+
+  it("give a new namespace what the settings say, and show it", async () => {
+    const auth = await namespace();
+    const limits = await ask(open.fabric.rest, auth, "GET", "_/limits");
+    expect(limits.json).toMatchObject({ invocationsPerMinute: 6_000, firesPerMinute: 7, concurrentInvocations: 100 });
+    const host = (await (await fetch(open.fabric.rest)).json()) as { readonly limits: Record<string, number> };
+    expect(host.limits["triggers_per_minute"]).toBe(7);
+  });
+
+  it("keep what all namespaces have in flight within the system's limit, with 503 and a time to come again", async () => {
+    const auths = [await namespace(), await namespace()];
+    const code = "function main(p) { return new Promise((done) => setTimeout(() => done({}), p.ms || 0)) }";
+    for (const auth of auths) await action(auth, "a", code);
+    for (const auth of auths) expect(await invoke(0, auth, {})).toBe("ok");
+    const held = Array.from({ length: 170 }, (_, i) =>
+      invoke(i % 2, auths[i % 4 < 2 ? 0 : 1] ?? "", { paramsJson: '{"ms":4000}' }),
+    );
+    const busy = "the system is overloaded: there are too many requests in flight";
+    // Over REST, while they run: the twenty that are refused were refused at once.
+    const refused = await eventually(async () => {
+      const answer = await ask(open.fabric.rest, auths[0] ?? "", "POST", "_/actions/a?blocking=true", {});
+      expect(answer.status, answer.text).toBe(503);
+      return answer;
+    });
+    expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
+    expect((refused.json as { error: string }).error).toBe(`${busy}.`);
+    const told = await Promise.all(held);
+    expect([told.filter((one) => one === "ok").length, told.filter((one) => one === busy).length]).toEqual([150, 20]);
+  });
+
+  it("keep the rate of an API together, by key, whichever of them is asked", async () => {
+    const auth = await namespace();
+    const code = "function main() { return { body: 'yes' } }";
+    const put = await ask(open.fabric.rest, auth, "PUT", "_/actions/a", {
+      exec: { kind: "nodejs:default", code },
+      annotations: [{ key: "web-export", value: true }],
+    });
+    expect(put.status, put.text).toBe(200);
+    const weft = (...args: readonly string[]): Promise<string> => open.fabric.ok(...args, "--auth", auth);
+    const url = (
+      await weft("api", "create", "/b", "/p", "get", "a", "--key-header", "X-K", "--rate", "40/hour")
+    ).trim();
+    const keys = [(await weft("api", "key", "create", "/b")).trim(), (await weft("api", "key", "create", "/b")).trim()];
+    const path = new URL(/https?:\/\/\S+/.exec(url)?.[0] ?? "").pathname;
+    // Envoy spreads them over both.
+    const call = async (key: string): Promise<number> =>
+      (await fetch(new URL(path, open.fabric.rest), { headers: { "X-K": key } })).status;
+    const told = await Promise.all(Array.from({ length: 60 }, (_, i) => call(keys[i % 6 === 0 ? 1 : 0] ?? "")));
+    expect(told.filter((status) => status === 200)).toHaveLength(50);
+    expect(told.filter((status) => status === 429)).toHaveLength(10);
+    const refused = await fetch(new URL(path, open.fabric.rest), { headers: { "X-K": keys[0] ?? "" } });
+    expect([refused.status, Number(refused.headers.get("retry-after")) > 0]).toEqual([429, true]);
   });
 
   describe("while the scheduler is away", () => {

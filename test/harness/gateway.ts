@@ -141,6 +141,7 @@ export async function gatewayWorld(options: GatewayWorldOptions = {}): Promise<G
   const gateway = new Gateway({
     controller: new RpcControllerClient({ network, members, clock: systemClock, random, log: silentLog }),
     dispatcher,
+    clusterKey: CLUSTER_KEY,
     clock: systemClock,
     random,
     log: silentLog,

@@ -114,7 +114,12 @@ export class ScriptedController {
         if (!found) throw new WeftError("notFound", "WEBHOOK_NOT_FOUND", "there is no such webhook");
         const owner = [...this.keys.values()].find(({ namespace }) => namespace === found.namespace);
         const { trigger, signingSecret = "" } = found;
-        return Promise.resolve({ owner: owner && identityOf(owner), trigger, apiKey: "u:k", signingSecret });
+        return Promise.resolve({
+          owner: owner && { ...identityOf(owner), uuid: owner.uuid },
+          trigger,
+          apiKey: "",
+          signingSecret,
+        });
       },
       watch: (ctx: CallContext, _request: unknown, send: (response: never) => Promise<void>) =>
         this.#watch(ctx, send as (response: WatchResponse) => Promise<void>),
@@ -192,7 +197,7 @@ export class ScriptedController {
     if (annotations?.["web-export"] !== "true" || !owner) {
       throw new WeftError("notFound", "WEB_ACTION_NOT_FOUND", `there is no web action ${request.name}`);
     }
-    return { ...resolved, webOwner: identityOf(owner) };
+    return { ...resolved, webOwner: { ...identityOf(owner), uuid: owner.uuid } };
   }
 
   async #resolve({ namespace, name, callerNamespace }: ResolveActionRequest): Promise<ResolvedAction> {

@@ -515,7 +515,8 @@ describeWith(["postgres"], "a controller", () => {
       for (const name of ["web", "open/web", "closed/web"]) {
         const { webOwner, ...resolved } = await resolve(name);
         expect(resolved).toMatchObject({ namespace: me.namespace, name });
-        expect(webOwner).toMatchObject({ uuid: "", namespace: me.namespace, operator: false });
+        expect(webOwner).toMatchObject({ namespace: me.namespace, operator: false });
+        expect(webOwner?.uuid).toMatch(/^[0-9a-f-]{36}$/);
         expect(webOwner?.subject).toMatch(new RegExp(`^${me.namespace}`));
         expect(webOwner?.secretHash).toHaveLength(0);
         expect(webOwner?.quota?.invocationsPerMinute).toBeGreaterThan(0);

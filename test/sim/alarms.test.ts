@@ -73,7 +73,7 @@ class AlarmWorld {
         namespace: "guest",
         trigger,
         id: Buffer.from(this.random.bytes(16)).toString("hex"),
-        key: { uuid: "u", subject: "guest", sealed: new Uint8Array() },
+        key: { uuid: "u", subject: "guest" },
         schedule,
         payloadJson: "{}",
         status: { active: true, changedWallMs: START },
@@ -104,7 +104,7 @@ class AlarmWorld {
             return made;
           }),
       },
-      keys: { check: () => Promise.resolve({ kind: "holds", apiKey: "" }) },
+      keys: { check: () => Promise.resolve({ kind: "holds" }) },
       firings: {
         decide: async (namespace, name, firing, idOf) => {
           await this.#pause();

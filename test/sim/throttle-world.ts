@@ -6,7 +6,8 @@ import { MetricsRegistry } from "../../internal/base/metrics.js";
 import { seededRandom, type Random } from "../../internal/base/random.js";
 import type { Member, MemberListener } from "../../internal/core/coordination/coordination.js";
 import { minuteOf } from "../../internal/core/throttle/account.js";
-import { Throttles, type Verdict } from "../../internal/core/throttle/throttle.js";
+import { Throttles, type SystemLimits, type Verdict } from "../../internal/core/throttle/throttle.js";
+import type { WindowLimit } from "../../internal/core/throttle/window.js";
 import type { NamespaceLimits } from "../../internal/core/tenancy/store.js";
 import { QuotaLink } from "../../internal/dispatch/quota-link.js";
 import { quotaLink } from "../../internal/rpc/link-methods.js";
@@ -50,6 +51,7 @@ export class ThrottleWorld {
   constructor(
     seed: number,
     readonly limits: NamespaceLimits,
+    readonly system: SystemLimits = {},
   ) {
     this.random = seededRandom(seed);
     this.network = new SimNetwork(this.clock, this.random);
@@ -87,7 +89,7 @@ export class ThrottleWorld {
 
   startGateway(id: string): void {
     const bootId = `${id}#${++this.#boots}`;
-    const throttles = new Throttles(this.clock);
+    const throttles = new Throttles(this.clock, this.system);
     const link = new QuotaLink({
       id,
       bootId,
@@ -144,6 +146,23 @@ export class ThrottleWorld {
       });
     };
     const verdict = throttle.admitInvocation(this.limits);
+    if (verdict instanceof Promise) void verdict.then(told);
+    else told(verdict);
+  }
+
+  /** A call of an API. It counts in `admitted` and `refused` by window. */
+  apiCall(id: string, key: string, limit: WindowLimit): void {
+    const gateway = this.gateways.get(id);
+    if (!gateway) return;
+    this.undecided += 1;
+    const told = (verdict: Verdict): void => {
+      this.undecided -= 1;
+      if (!gateway.alive) return;
+      const counts = verdict ? this.refused : this.admitted;
+      const window = `${key}/${Math.floor(this.clock.wallMs() / limit.windowMs)}`;
+      counts.set(window, (counts.get(window) ?? 0) + 1);
+    };
+    const verdict = gateway.throttles.rates.admit("ns", key, [limit]);
     if (verdict instanceof Promise) void verdict.then(told);
     else told(verdict);
   }

@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { NamespaceLimits } from "../../internal/core/tenancy/store.js";
+import type { SystemLimits } from "../../internal/core/throttle/throttle.js";
 import { ThrottleWorld } from "./throttle-world.js";
 
 /** `SEED=1234` repeats one, `SEEDS=5000` runs so many. */
@@ -177,5 +178,92 @@ describe("a limit of activations in flight", () => {
     await world.clock.elapse(100);
     expect([...world.admitted.values()]).toEqual([1]);
     world.close();
+  });
+});
+
+describe("a rate that the document of an API states", () => {
+  const HOUR = { rate: 60, windowMs: 3_600_000 };
+
+  it("is used up exactly by three gateways that come and go without dying", async () => {
+    for (const seed of seeds) {
+      const world = await aWorld(seed, {});
+      await world.clock.elapse(HOUR.windowMs - (world.clock.wallMs() % HOUR.windowMs));
+      for (let i = 0; i < 120; i++) {
+        world.apiCall(pick(world, GATEWAYS), "k", HOUR);
+        if (i % 20 === 19) {
+          // As one is replaced: it gives back what it did not use.
+          const id = pick(world, GATEWAYS);
+          await world.clock.elapse(2_000);
+          world.gateways.get(id)?.link.close();
+          await world.clock.elapse(100);
+          world.killGateway(id);
+          world.startGateway(id);
+          await world.clock.elapse(100);
+        }
+        await world.clock.elapse(world.random.next() < 0.3 ? 200 * world.random.next() : 0);
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, [...world.admitted.values()], world.undecided]).toEqual([seed, [60], 0]);
+      world.close();
+    }
+  });
+
+  it("is not exceeded in a second, whatever the delays", async () => {
+    const limit = { rate: 9, windowMs: 1_000 };
+    for (const seed of seeds) {
+      const world = await aWorld(seed, {});
+      for (let i = 0; i < 200; i++) {
+        world.apiCall(pick(world, GATEWAYS), "k", limit);
+        // Seldom enough that a new link is there before the next one breaks: nobody goes by an even share.
+        if (i % 60 === 59) world.network.breakOne(pick(world, [...world.gateways.values()]).bootId);
+        await world.clock.elapse(40 * world.random.next());
+      }
+      await world.clock.elapse(3_000);
+      expect([seed, Math.max(...world.admitted.values()) <= 9, world.undecided]).toEqual([seed, true, 0]);
+      world.close();
+    }
+  });
+});
+
+describe("limits of all namespaces together", () => {
+  const sum = (of: ReadonlyMap<string, number>): number => [...of.values()].reduce((a, b) => a + b, 0);
+
+  async function aSystem(seed: number, system: SystemLimits): Promise<ThrottleWorld> {
+    const world = new ThrottleWorld(seed, limits(), system);
+    world.startDesk();
+    for (const id of GATEWAYS) world.startGateway(id);
+    await world.nextMinute();
+    return world;
+  }
+
+  it("use up a minute exactly, whichever gateways and namespaces the calls are of", async () => {
+    for (const seed of seeds) {
+      const world = await aSystem(seed, { invocationsPerMinute: 70 });
+      for (let i = 0; i < 120; i++) {
+        world.call(pick(world, GATEWAYS), pick(world, ["a", "b", "c"]), 300 * world.random.next());
+        await world.clock.elapse(world.random.next() < 0.2 ? 400 * world.random.next() : 0);
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, sum(world.admitted), world.undecided]).toEqual([seed, 70, 0]);
+      world.close();
+    }
+  });
+
+  it("are never exceeded by what is in flight, and can be had in full", async () => {
+    for (const seed of seeds) {
+      const world = await aSystem(seed, { concurrentInvocations: 15 });
+      let most = 0;
+      for (let i = 0; i < 200; i++) {
+        world.call(pick(world, GATEWAYS), pick(world, ["a", "b", "c"]), 300 * world.random.next());
+        await world.clock.elapse(30 * world.random.next());
+        most = Math.max(most, sum(world.inFlight));
+      }
+      await world.clock.elapse(2_000);
+      expect([seed, most <= 15, sum(world.inFlight)]).toEqual([seed, true, 0]);
+      for (let i = 0; i < 30; i++) world.call("g2", pick(world, ["a", "b"]), 1_000);
+      await world.clock.elapse(500);
+      expect([seed, sum(world.inFlight), world.undecided]).toEqual([seed, 15, 0]);
+      world.close();
+    }
   });
 });

@@ -14,7 +14,7 @@ const request: QueuedRequest = {
   callerNamespace: "guest",
   subject: "ada",
   transactionId: "tid",
-  apiKey: "",
+  keyUuid: "",
   traceparent: "",
   acceptedWallMs: 1_000,
 };

@@ -8,8 +8,8 @@ export interface BuiltinCaller {
   /** Whose records and throttles it counts for: of a web action its owner, not who sent the request. */
   readonly namespace: string;
   readonly subject: string;
-  /** "uuid:key" that the invocation was made with; "" for a web action, and wherever none is known. */
-  readonly apiKey: string;
+  /** Public part of the key that the invocation was made with, for a web action its owner's; "" for none. */
+  readonly keyUuid: string;
   readonly transactionId: string;
 }
 

@@ -31,7 +31,7 @@ const anAlarm = (more: Partial<Alarm> = {}): Alarm => ({
   namespace: "guest",
   trigger: "t",
   id: "a".repeat(32),
-  key: { uuid: "u", subject: "guest", sealed: new Uint8Array() },
+  key: { uuid: "u", subject: "guest" },
   schedule: { kind: "cron", cron: "0 * * * *" },
   payloadJson: '{"n":1.000000000000000000001}',
   status: { active: true, changedWallMs: NOW },

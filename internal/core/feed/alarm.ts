@@ -31,8 +31,6 @@ export interface AlarmStatus {
 export interface FeedKey {
   readonly uuid: string;
   readonly subject: string;
-  /** "uuid:key", sealed: actions that ask for a key get it. */
-  readonly sealed: Uint8Array;
 }
 
 export interface Alarm {

@@ -23,7 +23,7 @@ export interface FeedWorld {
   readonly queue: QueueStore;
 }
 
-const key = { uuid: "u1", subject: "guest", sealed: Uint8Array.from([0, 1, 255]) };
+const key = { uuid: "u1", subject: "guest" };
 
 const anAlarm = (more: Partial<AlarmDraft> = {}): AlarmDraft => ({
   namespace: "guest",

@@ -51,7 +51,7 @@ describe("a webhook", () => {
         namespace: "guest",
         trigger: "t",
         id: "i",
-        key: { uuid: "u", subject: "s", sealed: Uint8Array.from([1]) },
+        key: { uuid: "u", subject: "s" },
         secret: Uint8Array.from([2]),
         status: { active: true, changedWallMs: 0 },
         revision: 1,

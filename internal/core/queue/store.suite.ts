@@ -17,7 +17,7 @@ export function aRequest(overrides: Partial<QueuedRequest> = {}): QueuedRequest 
     callerNamespace: "guest",
     subject: "ada",
     transactionId: "t1",
-    apiKey: "uuid:key",
+    keyUuid: "uuid",
     traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     acceptedWallMs: Date.UTC(2026, 0, 1),
     ...overrides,

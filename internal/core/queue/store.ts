@@ -13,7 +13,8 @@ export interface QueuedRequest {
   readonly callerNamespace: string;
   readonly subject: string;
   readonly transactionId: string;
-  readonly apiKey: string;
+  /** Public part of the key that it is made with; "" for none. Where an action asks for a key, one is made from it. */
+  readonly keyUuid: string;
   readonly traceparent: string;
   readonly acceptedWallMs: number;
   /** Activation of the sequence or composition that it is a component of. */

@@ -182,7 +182,7 @@ export function sealStoreSuite(name: string, open: () => Promise<SealWorld>): vo
         callerNamespace: "guest",
         subject: "guest",
         transactionId: "t",
-        apiKey: "",
+        keyUuid: "",
         traceparent: "",
         acceptedWallMs: wallMs,
       });

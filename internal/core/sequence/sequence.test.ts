@@ -137,7 +137,7 @@ describe("a sequence", () => {
       callerNamespace: "ada",
       subject: "sub",
       transactionId: "t",
-      apiKey: "",
+      keyUuid: "",
       traceparent: "",
       acceptedWallMs: 900,
       cause,

@@ -56,3 +56,9 @@ export function replaceableKey(caller: Identity, named: string, bootstrapUuid: s
 export function everybodyBlocked(keys: readonly Key[]): boolean {
   return keys.length > 0 && keys.every((key) => key.blocked);
 }
+
+/** Of a namespace's keys, newest first, its owner's: the oldest that is accepted, one that stays rather than one that expires. */
+export function ownersKey(keys: readonly Key[]): Key | undefined {
+  const accepted = keys.filter((key) => !key.blocked);
+  return accepted.findLast((key) => key.expiresWallMs === undefined) ?? accepted.at(-1);
+}

@@ -8,7 +8,7 @@
 //       used, since nobody knows; places are free.
 //   K4. Nothing is handed out before those who held something under the bank before have told of it, or had time to.
 
-import { minuteOf, type Holding, type QuotaAccount } from "./account.js";
+import { MINUTE_MS, windowMsOf, type Holding, type QuotaAccount } from "./account.js";
 
 /** A holder whose link broke keeps its places for so long: it comes back, or its calls are at their end. */
 export const GONE_MS = 10_000;
@@ -17,9 +17,13 @@ export const RECALL_MS = 200;
 
 /**
  * Nobody is given more at once than this part of a limit, unless he has calls for more: what is with a gateway that dies is
- * lost for the minute. So a busy gateway asks so many times a minute.
+ * lost for the minute. So a busy gateway asks so many times a minute; of longer windows too.
  */
 const CHUNKS = 16;
+
+/** An account whose window is over is kept as long again, within these: clocks differ, and the next one looks at who shared it. */
+const KEPT_MS_MIN = 5_000;
+const KEPT_MS_MAX = MINUTE_MS;
 
 export type BankEvent =
   | { readonly kind: "hello"; readonly holderId: string; readonly bootId: string }
@@ -227,7 +231,6 @@ export class QuotaBank {
     for (const [bootId, { awaySinceMonoMs }] of this.#holders) {
       if (awaySinceMonoMs !== undefined && monoMs - awaySinceMonoMs >= GONE_MS) this.#gone(bootId, monoMs);
     }
-    const oldest = minuteOf(wallMs) - 1;
     for (const [key, ledger] of this.#ledgers) {
       const { account, asks, parts, recall } = ledger;
       if (recall && monoMs - recall.sinceMonoMs >= RECALL_MS) {
@@ -235,7 +238,7 @@ export class QuotaBank {
         this.#settle(ledger, monoMs, false); // K2
       }
       const over =
-        account.kind === "places" ? [...parts.values()].every((part) => part.permits === 0) : account.minute < oldest;
+        account.kind === "places" ? [...parts.values()].every((part) => part.permits === 0) : isOver(account, wallMs);
       if (over && asks.size === 0) this.#ledgers.delete(key);
     }
   }
@@ -273,7 +276,7 @@ export class QuotaBank {
     let left = ledger.limit - sumOf(ledger);
     for (const [bootId, ask] of ledger.asks) {
       if (left <= 0) return; // K1
-      const chunk = Math.ceil(Math.min(left / (2 * this.#sharers(ledger)), ledger.limit / CHUNKS));
+      const chunk = Math.ceil(Math.min(left / (2 * this.#sharers(ledger)), ledger.limit / chunksOf(ledger.account)));
       const permits = Math.min(left, Math.max(ask.permits, chunk));
       const part = this.#partOf(ledger, bootId);
       part.permits += permits;
@@ -334,6 +337,17 @@ function sumOf(ledger: Ledger): number {
   return sum;
 }
 
-function keyOf({ namespace, kind, minute }: QuotaAccount): string {
-  return `${kind}/${minute}/${namespace}`;
+function chunksOf(account: QuotaAccount): number {
+  return CHUNKS * Math.max(1, windowMsOf(account) / MINUTE_MS);
+}
+
+function isOver(account: QuotaAccount, wallMs: number): boolean {
+  const windowMs = windowMsOf(account);
+  const keptMs = Math.min(Math.max(windowMs, KEPT_MS_MIN), KEPT_MS_MAX);
+  return wallMs >= (account.minute + 1) * windowMs + keptMs;
+}
+
+function keyOf({ namespace, kind, minute, window }: QuotaAccount): string {
+  const key = `${kind}/${minute}/${namespace}`;
+  return window ? `${key}/${window.windowMs}/${window.key}` : key;
 }

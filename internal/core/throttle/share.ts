@@ -8,11 +8,22 @@
 
 import type { Clock } from "../../base/clock.js";
 import { WeftError } from "../../base/errors.js";
-import { MINUTE_MS, minuteOf, type Holding, type QuotaAccount, type QuotaKind } from "./account.js";
+import {
+  ALL_NAMESPACES,
+  MINUTE_MS,
+  type Holding,
+  type QuotaAccount,
+  type QuotaKind,
+  type RateWindow,
+} from "./account.js";
 
 /** Reasons of refusals. */
 export const RATE_LIMIT = "RATE_LIMIT";
 export const CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT";
+export const API_RATE_LIMIT = "API_RATE_LIMIT";
+/** Of the limits of the whole installation. */
+export const SYSTEM_RATE_LIMIT = "SYSTEM_RATE_LIMIT";
+export const SYSTEM_CONCURRENCY_LIMIT = "SYSTEM_CONCURRENCY_LIMIT";
 
 /** How long a call waits for permits. The bank answers in a millisecond; one that has just taken over, in a second. */
 export const ASK_MS = 1_500;
@@ -20,8 +31,9 @@ export const ASK_MS = 1_500;
 export const DENIED_MS = 20;
 /** After a denial of what was asked for in advance. */
 const QUIET_MS = 250;
-/** Permits of the next minute are asked for when this one has so long to go. */
+/** Permits of the next minute are asked for when this one has so long to go; of a shorter window, this part of it. */
 const AHEAD_MS = 5_000;
+const AHEAD_PART = 8;
 /** Calls that wait for permits at once; more of them are refused. */
 const WAITING_MAX = 1_000;
 /** When a place is free is guessed from how long calls take; before any has ended, and at least. */
@@ -75,7 +87,7 @@ export abstract class Share {
     protected readonly clock: Clock,
   ) {}
 
-  protected abstract get account(): QuotaAccount;
+  abstract get account(): QuotaAccount;
   protected abstract refusal(limit: number): WeftError;
 
   /** Takes a permit, if there is one, or tells later. */
@@ -97,6 +109,9 @@ export abstract class Share {
   warm(limit: number): void {
     if (this.granted === 0) this.#quietly(limit);
   }
+
+  /** Gives back all that is not used. */
+  abstract drop(): void;
 
   /** For the report to a bank that may not know of it. */
   held(): Holding[] {
@@ -232,7 +247,7 @@ export abstract class Share {
   }
 }
 
-/** Permits of a calendar minute: what is used is used. */
+/** Permits of a calendar minute, or of a window: what is used is used. */
 export class RateShare extends Share {
   #minute = -1;
   #aheadAtWallMs = 0;
@@ -241,14 +256,17 @@ export class RateShare extends Share {
   /** The limit of which the bank said that nothing is left in this minute. */
   #spent: number | undefined;
   #limit = 0;
+  readonly #windowMs: number;
 
   constructor(
     namespace: string,
     private readonly kind: QuotaKind,
     bank: BankPort,
     clock: Clock,
+    private readonly window?: RateWindow,
   ) {
     super(namespace, bank, clock);
+    this.#windowMs = window?.windowMs ?? MINUTE_MS;
   }
 
   override admit(limit: number): Verdict | Promise<Verdict> {
@@ -256,17 +274,29 @@ export class RateShare extends Share {
     return super.admit(limit);
   }
 
+  /** True when nobody waits for what it is given. */
+  get forgettable(): boolean {
+    return this.quiet;
+  }
+
   /** True when forgetting it changes nothing. */
   get idle(): boolean {
-    return this.quiet && minuteOf(this.clock.wallMs()) !== this.#minute;
+    return this.quiet && this.#now() !== this.#minute;
+  }
+
+  /** What is used stays with the bank. */
+  override drop(): void {
+    for (const { account, permits } of this.held()) {
+      const unused = account.minute === this.#minute ? Math.max(0, permits - this.used) : permits;
+      if (unused > 0) this.bank.giveBack(account, unused, false);
+    }
+    this.granted = Math.min(this.granted, this.used);
+    this.#next = 0;
   }
 
   override held(): Holding[] {
     this.turn();
-    const next =
-      this.#next === 0
-        ? []
-        : [{ account: { namespace: this.namespace, kind: this.kind, minute: this.#minute + 1 }, permits: this.#next }];
+    const next = this.#next === 0 ? [] : [{ account: this.#accountOf(this.#minute + 1), permits: this.#next }];
     return [...super.held(), ...next];
   }
 
@@ -292,11 +322,11 @@ export class RateShare extends Share {
     }
     const next = minute === this.#minute + 1 ? this.#next : 0;
     if (next > 0) this.#next = 0;
-    this.bank.giveBack({ namespace: this.namespace, kind: this.kind, minute }, next, true);
+    this.bank.giveBack(this.#accountOf(minute), next, true);
   }
 
-  protected override get account(): QuotaAccount {
-    return { namespace: this.namespace, kind: this.kind, minute: this.#minute };
+  override get account(): QuotaAccount {
+    return this.#accountOf(this.#minute);
   }
 
   protected override denied(limit: number): boolean {
@@ -306,21 +336,37 @@ export class RateShare extends Share {
   /** Refused requests are counted as well: hammering does not help. */
   protected override refusal(limit: number): WeftError {
     this.#refused += 1;
-    return new WeftError(
-      "throttled",
-      RATE_LIMIT,
-      `too many requests in the last minute (count: ${limit + this.#refused}, allowed: ${limit})`,
-      { retryAfterMs: Math.ceil((this.#minute + 1) * MINUTE_MS - this.clock.wallMs()) },
-    );
+    const counted = `count: ${limit + this.#refused}, allowed: ${limit}`;
+    const retryAfterMs = Math.max(1, Math.ceil((this.#minute + 1) * this.#windowMs - this.clock.wallMs()));
+    if (this.namespace === ALL_NAMESPACES) {
+      // Not the caller's doing, and he is not told how much others do.
+      const message = "the system is overloaded: there are too many requests in this minute";
+      return new WeftError("noCapacity", SYSTEM_RATE_LIMIT, message, { retryAfterMs });
+    }
+    if (!this.window) {
+      const message = `too many requests in the last minute (${counted})`;
+      return new WeftError("throttled", RATE_LIMIT, message, { retryAfterMs });
+    }
+    const message = `too many requests to this API (${counted} in ${this.#windowMs / 1_000} s)`;
+    return new WeftError("throttled", API_RATE_LIMIT, message, { retryAfterMs });
+  }
+
+  #accountOf(minute: number): QuotaAccount {
+    const { namespace, kind, window } = this;
+    return window ? { namespace, kind, minute, window } : { namespace, kind, minute };
+  }
+
+  #now(): number {
+    return Math.floor(this.clock.wallMs() / this.#windowMs);
   }
 
   protected override turn(): void {
     const wallMs = this.clock.wallMs();
-    const minute = minuteOf(wallMs);
+    const minute = Math.floor(wallMs / this.#windowMs);
     if (minute !== this.#minute) {
       const next = minute === this.#minute + 1 ? this.#next : 0;
       this.#minute = minute;
-      this.#aheadAtWallMs = (minute + 1) * MINUTE_MS - AHEAD_MS;
+      this.#aheadAtWallMs = (minute + 1) * this.#windowMs - Math.min(AHEAD_MS, this.#windowMs / AHEAD_PART);
       this.#next = 0;
       this.#refused = 0;
       this.#spent = undefined;
@@ -358,27 +404,27 @@ export class PlaceShare extends Share {
     return this.quiet && this.used === 0;
   }
 
-  /** Gives back all that is not used. */
-  drop(): void {
+  override drop(): void {
     const unused = this.granted - this.used;
     if (unused <= 0) return;
     this.granted -= unused;
     this.bank.giveBack(this.account, unused, false);
   }
 
-  protected override get account(): QuotaAccount {
+  override get account(): QuotaAccount {
     return { namespace: this.namespace, kind: "places", minute: 0 };
   }
 
   protected override refusal(limit: number): WeftError {
     const count = Math.max(limit, this.used);
     // Of as many calls as are in flight, one ends in this part of the time that each takes.
-    const retryAfterMs = this.#tookMs === undefined ? PLACE_RETRY_MS : this.#tookMs / Math.max(1, count);
-    return new WeftError(
-      "throttled",
-      CONCURRENCY_LIMIT,
-      `too many concurrent requests in flight (count: ${count}, allowed: ${limit})`,
-      { retryAfterMs: Math.max(1, Math.round(retryAfterMs)) },
-    );
+    const guessedMs = this.#tookMs === undefined ? PLACE_RETRY_MS : this.#tookMs / Math.max(1, count);
+    const retryAfterMs = Math.max(1, Math.round(guessedMs));
+    if (this.namespace === ALL_NAMESPACES) {
+      const message = "the system is overloaded: there are too many requests in flight";
+      return new WeftError("noCapacity", SYSTEM_CONCURRENCY_LIMIT, message, { retryAfterMs });
+    }
+    const message = `too many concurrent requests in flight (count: ${count}, allowed: ${limit})`;
+    return new WeftError("throttled", CONCURRENCY_LIMIT, message, { retryAfterMs });
   }
 }

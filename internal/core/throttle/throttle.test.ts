@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../../test/harness/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
-import { Throttles, type Verdict } from "./throttle.js";
+import { Throttles, type NamespaceThrottle, type Verdict } from "./throttle.js";
 
 const MINUTE = 60_000;
 const limits: NamespaceLimits = { invocationsPerMinute: 3, firesPerMinute: 2, concurrentInvocations: 2 };
@@ -131,5 +131,50 @@ describe("the throttles of all namespaces", () => {
     expect(atOnce(throttles.of("n2999").admitFire(limits))).toBeUndefined();
     expect(atOnce(throttles.of("n2999").admitFire(limits))).toMatchObject({ reason: "RATE_LIMIT" });
     expect(throttles.size).toBeLessThan(2_600);
+  });
+});
+
+describe("limits of all namespaces together", () => {
+  const wide: NamespaceLimits = { invocationsPerMinute: 1_000, firesPerMinute: 1_000, concurrentInvocations: 1_000 };
+  const of = (throttles: Throttles, ...names: string[]) => names.map((name) => throttles.of(name));
+
+  it("bound what is in flight, whoever does it, and a refused call has no place of its namespace", () => {
+    const throttles = new Throttles(new ManualClock(0), { concurrentInvocations: 3 });
+    const [a, b] = of(throttles, "a", "b") as [NamespaceThrottle, NamespaceThrottle];
+    expect([a, b, a].map((one) => atOnce(one.admitInvocation(wide)))).toEqual([undefined, undefined, undefined]);
+    expect(atOnce(b.admitInvocation(wide))).toMatchObject({
+      kind: "noCapacity",
+      reason: "SYSTEM_CONCURRENCY_LIMIT",
+      message: "the system is overloaded: there are too many requests in flight",
+      retryAfterMs: 100,
+    });
+    expect([a.inFlight, b.inFlight]).toEqual([2, 1]);
+    a.release(20);
+    expect(atOnce(b.admitPlace(wide))).toBeUndefined();
+    a.occupy();
+    b.release();
+    expect(atOnce(b.admitPlace(wide))).toMatchObject({ reason: "SYSTEM_CONCURRENCY_LIMIT" });
+  });
+
+  it("bound a minute's invocations; what a namespace is refused does not count there, and firings do not", () => {
+    const clock = new ManualClock(0);
+    const throttles = new Throttles(clock, { invocationsPerMinute: 4 });
+    const [a, b] = of(throttles, "a", "b") as [NamespaceThrottle, NamespaceThrottle];
+    const told = [a, a, a, a, a].map((one) => atOnce(one.admitRate({ ...wide, invocationsPerMinute: 2 }))?.reason);
+    expect(told).toEqual([undefined, undefined, "RATE_LIMIT", "RATE_LIMIT", "RATE_LIMIT"]);
+    expect(atOnce(b.admitFire(wide))).toBeUndefined();
+    expect([b, b].map((one) => atOnce(one.admitInvocation(wide)))).toEqual([undefined, undefined]);
+    clock.jumpWall(30_000);
+    expect(atOnce(b.admitInvocation(wide))).toMatchObject({ reason: "SYSTEM_RATE_LIMIT", retryAfterMs: 30_000 });
+    expect(b.inFlight).toBe(2);
+    clock.jumpWall(30_000);
+    expect(atOnce(b.admitInvocation(wide))).toBeUndefined();
+  });
+
+  it("refuse everything when they are 0, and nothing when they are not set", () => {
+    const none = new Throttles(new ManualClock(0), { concurrentInvocations: 0 }).of("a");
+    expect(atOnce(none.admitInvocation(wide))).toMatchObject({ kind: "noCapacity" });
+    const all = new Throttles(new ManualClock(0)).of("a");
+    expect(atOnce(all.admitInvocation(wide))).toBeUndefined();
   });
 });

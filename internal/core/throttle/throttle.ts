@@ -3,20 +3,34 @@
 //
 //   T1. A refused request is counted as well: hammering does not help.
 //   T2. What was admitted with admitInvocation or admitPlace is in flight until its one release.
+//   T3. What the namespace may, the limits of the whole installation may still refuse; then it has no place. What a
+//       namespace is refused does not count there.
 
 import type { Clock } from "../../base/clock.js";
 import type { NamespaceLimits } from "../tenancy/store.js";
-import type { Holding, QuotaAccount, QuotaKind } from "./account.js";
+import { ALL_NAMESPACES, type Holding, type QuotaAccount, type QuotaKind } from "./account.js";
 import { PlaceShare, RateShare, type BankPort, type Denial, type Share, type Verdict } from "./share.js";
+import { WindowRates } from "./window.js";
 
-export { CONCURRENCY_LIMIT, RATE_LIMIT, type Verdict } from "./share.js";
+export { CONCURRENCY_LIMIT, RATE_LIMIT, SYSTEM_CONCURRENCY_LIMIT, SYSTEM_RATE_LIMIT, type Verdict } from "./share.js";
+
+/** Limits of all namespaces together; undefined for none. */
+export interface SystemLimits {
+  readonly invocationsPerMinute?: number | undefined;
+  readonly concurrentInvocations?: number | undefined;
+}
 
 export class NamespaceThrottle {
   readonly #invocations: RateShare;
   readonly #fires: RateShare;
   readonly #places: PlaceShare;
 
-  constructor(namespace: string, bank: BankPort, clock: Clock) {
+  constructor(
+    namespace: string,
+    bank: BankPort,
+    clock: Clock,
+    private readonly system: SystemThrottle | undefined,
+  ) {
     this.#invocations = new RateShare(namespace, "invocations", bank, clock);
     this.#fires = new RateShare(namespace, "fires", bank, clock);
     this.#places = new PlaceShare(namespace, bank, clock);
@@ -28,6 +42,12 @@ export class NamespaceThrottle {
 
   /** One of a minute's invocations, and a place until `release` (T2). @returns why not, at once if that is known */
   admitInvocation(limits: NamespaceLimits): Verdict | Promise<Verdict> {
+    const verdict = this.#admitOwn(limits);
+    const { system } = this;
+    return system ? then(verdict, () => this.#orFree(system.admitInvocation())) : verdict;
+  }
+
+  #admitOwn(limits: NamespaceLimits): Verdict | Promise<Verdict> {
     const refused = this.#invocations.admit(limits.invocationsPerMinute);
     if (!refused) return this.#places.admit(limits.concurrentInvocations);
     if (!(refused instanceof Promise)) return refused;
@@ -37,12 +57,16 @@ export class NamespaceThrottle {
 
   /** One of a minute's invocations, without a place: whoever runs it takes that. */
   admitRate(limits: NamespaceLimits): Verdict | Promise<Verdict> {
-    return this.#invocations.admit(limits.invocationsPerMinute);
+    const { system } = this;
+    const verdict = this.#invocations.admit(limits.invocationsPerMinute);
+    return system ? then(verdict, () => system.admitRate()) : verdict;
   }
 
   /** A place until `release` (T2). */
   admitPlace(limits: NamespaceLimits): Verdict | Promise<Verdict> {
-    return this.#places.admit(limits.concurrentInvocations);
+    const { system } = this;
+    const verdict = this.#places.admit(limits.concurrentInvocations);
+    return system ? then(verdict, () => this.#orFree(system.admitPlace())) : verdict;
   }
 
   admitFire(limits: NamespaceLimits): Verdict | Promise<Verdict> {
@@ -52,11 +76,20 @@ export class NamespaceThrottle {
   /** A place, whatever the limit says, until `release`: of what was admitted by somebody who is gone. */
   occupy(): void {
     this.#places.occupy();
+    this.system?.occupy();
   }
 
   /** @param tookMs how long the activation took, when it ran: from it is guessed when the next place is free */
   release(tookMs?: number): void {
     this.#places.release(tookMs);
+    this.system?.release(tookMs);
+  }
+
+  /** T3 */
+  #orFree(verdict: Verdict | Promise<Verdict>): Verdict | Promise<Verdict> {
+    if (verdict instanceof Promise) return verdict.then((late) => this.#orFree(late));
+    if (verdict) this.#places.release();
+    return verdict;
   }
 
   /** True when forgetting it changes nothing. */
@@ -69,7 +102,7 @@ export class NamespaceThrottle {
     this.#places.drop();
   }
 
-  share(kind: QuotaKind): Share {
+  share(kind: Exclude<QuotaKind, "apiCalls">): Share {
     switch (kind) {
       case "invocations":
         return this.#invocations;
@@ -83,6 +116,49 @@ export class NamespaceThrottle {
   get shares(): readonly Share[] {
     return [this.#invocations, this.#fires, this.#places];
   }
+}
+
+/** What all namespaces together may. */
+class SystemThrottle {
+  readonly rate: RateShare;
+  readonly places: PlaceShare;
+
+  constructor(
+    private readonly limits: SystemLimits,
+    bank: BankPort,
+    clock: Clock,
+  ) {
+    this.rate = new RateShare(ALL_NAMESPACES, "invocations", bank, clock);
+    this.places = new PlaceShare(ALL_NAMESPACES, bank, clock);
+  }
+
+  admitInvocation(): Verdict | Promise<Verdict> {
+    return then(this.admitRate(), () => this.admitPlace());
+  }
+
+  admitRate(): Verdict | Promise<Verdict> {
+    const { invocationsPerMinute } = this.limits;
+    return invocationsPerMinute === undefined ? undefined : this.rate.admit(invocationsPerMinute);
+  }
+
+  admitPlace(): Verdict | Promise<Verdict> {
+    const { concurrentInvocations } = this.limits;
+    return concurrentInvocations === undefined ? undefined : this.places.admit(concurrentInvocations);
+  }
+
+  occupy(): void {
+    if (this.limits.concurrentInvocations !== undefined) this.places.occupy();
+  }
+
+  release(tookMs: number | undefined): void {
+    if (this.limits.concurrentInvocations !== undefined) this.places.release(tookMs);
+  }
+}
+
+/** The next verdict, when this one admits. */
+function then(verdict: Verdict | Promise<Verdict>, next: () => Verdict | Promise<Verdict>): Verdict | Promise<Verdict> {
+  if (verdict === undefined) return next();
+  return verdict instanceof Promise ? verdict.then((late) => late ?? next()) : verdict;
 }
 
 /** Looked through for idle ones when this many are there, and at every doubling. */
@@ -113,7 +189,19 @@ export class Throttles {
     silent: () => this.#port.silent(),
   };
 
-  constructor(private readonly clock: Clock) {}
+  /** Of APIs. */
+  readonly rates: WindowRates;
+
+  readonly #system: SystemThrottle | undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    system: SystemLimits = {},
+  ) {
+    this.rates = new WindowRates(this.#bank, clock);
+    const limited = system.invocationsPerMinute !== undefined || system.concurrentInvocations !== undefined;
+    this.#system = limited ? new SystemThrottle(system, this.#bank, clock) : undefined;
+  }
 
   /** Says how the bank is asked; before, nobody is. */
   connect(port: BankPort): void {
@@ -124,7 +212,7 @@ export class Throttles {
     const known = this.#byNamespace.get(namespace);
     if (known) return known;
     if (this.#byNamespace.size >= this.#sweepAt) this.#sweep();
-    const made = new NamespaceThrottle(namespace, this.#bank, this.clock);
+    const made = new NamespaceThrottle(namespace, this.#bank, this.clock, this.#system);
     this.#byNamespace.set(namespace, made);
     return made;
   }
@@ -135,33 +223,50 @@ export class Throttles {
 
   // ---- what the bank says ----
 
-  granted({ namespace, kind, minute }: QuotaAccount, permits: number): void {
-    // One that was forgotten was idle: what comes too late for it goes back.
-    const throttle = this.#byNamespace.get(namespace);
-    if (throttle) throttle.share(kind).grant(minute, permits);
-    else this.#port.giveBack({ namespace, kind, minute }, permits, false);
+  granted(account: QuotaAccount, permits: number): void {
+    // One that was forgotten needs none: what comes too late for it goes back.
+    const share = this.#shareOf(account);
+    if (share) share.grant(account.minute, permits);
+    else this.#port.giveBack(account, permits, false);
   }
 
-  denied({ namespace, kind, minute }: QuotaAccount, denial: Denial): void {
-    this.#byNamespace.get(namespace)?.share(kind).denial(minute, denial);
+  denied(account: QuotaAccount, denial: Denial): void {
+    this.#shareOf(account)?.denial(account.minute, denial);
   }
 
   recalled(account: QuotaAccount): void {
-    const throttle = this.#byNamespace.get(account.namespace);
-    if (throttle) throttle.share(account.kind).recall(account.minute);
+    const share = this.#shareOf(account);
+    if (share) share.recall(account.minute);
     else this.#port.giveBack(account, 0, true);
   }
 
   /** Everything that is held, for a bank that may not know of it. */
   held(): Holding[] {
-    const holdings: Holding[] = [];
-    for (const { shares } of this.#byNamespace.values()) for (const share of shares) holdings.push(...share.held());
-    return holdings;
+    return [...this.#shares()].flatMap((share) => share.held());
   }
 
   /** The bank can be asked, after it was told what is held. */
   linked(): void {
-    for (const { shares } of this.#byNamespace.values()) for (const share of shares) share.asksAnew();
+    for (const share of this.#shares()) share.asksAnew();
+  }
+
+  /** Gives back all that is not used: whoever admitted from it admits no more. */
+  drop(): void {
+    for (const share of this.#shares()) share.drop();
+  }
+
+  #shareOf(account: QuotaAccount): Share | undefined {
+    if (account.kind === "apiCalls") return this.rates.shareOf(account);
+    if (account.namespace === ALL_NAMESPACES) {
+      return account.kind === "places" ? this.#system?.places : this.#system?.rate;
+    }
+    return this.#byNamespace.get(account.namespace)?.share(account.kind);
+  }
+
+  *#shares(): Generator<Share> {
+    for (const { shares } of this.#byNamespace.values()) yield* shares;
+    if (this.#system) yield* [this.#system.rate, this.#system.places];
+    yield* this.rates.shares;
   }
 
   #sweep(): void {

@@ -1,77 +1,105 @@
-// Rates that are not a namespace's own: so many in a window of time, counted here and nowhere else. Pure: time comes with
-// each question.
+// Rates that are not a namespace's own: so many in a window of time, as the documents of APIs state them. They hold for all
+// gateways together, as the throttles do: each admits from its share. Windows begin at multiples of their length.
 //
 //   W1. A refused request counts as well: hammering does not help.
 //   W2. Of several limits the request counts for each of them.
 
-import { WeftError } from "../../base/errors.js";
+import { createHash } from "node:crypto";
+import type { Clock } from "../../base/clock.js";
+import type { QuotaAccount } from "./account.js";
+import { RateShare, type BankPort, type Verdict } from "./share.js";
 
 export interface WindowLimit {
   /** Most in a window. */
   readonly rate: number;
+  /** Whole seconds. */
   readonly windowMs: number;
 }
 
-/** What rates are kept by. An exact one over several processes can stand in its place. */
+/** What rates are kept by. */
 export interface Rates {
-  /** @param key what is counted together. @returns why not */
-  admit(key: string, limits: readonly WindowLimit[], nowWallMs: number): WeftError | undefined;
+  /**
+   * @param namespace whose API it is
+   * @param key what is counted together in it
+   * @returns why not, at once if that is known
+   */
+  admit(namespace: string, key: string, limits: readonly WindowLimit[]): Verdict | Promise<Verdict>;
 }
 
 /** Looked through for windows that are over when this many are there, and at every doubling. */
 const SWEEP_AT = 4_096;
-/** Callers choose no keys, but there may be many: beyond this the oldest are forgotten, and start anew. */
-const COUNTERS_MAX = 100_000;
+/** Callers choose no keys, but there may be many: beyond this the oldest are forgotten. The bank still knows what they used. */
+const SHARES_MAX = 100_000;
 
-interface Counter {
-  count: number;
-  readonly endsWallMs: number;
-}
-
-/** Counts in windows that begin at multiples of their length. */
 export class WindowRates implements Rates {
-  readonly #counters = new Map<string, Counter>();
+  readonly #byKey = new Map<string, RateShare>();
+  /** The same by what the bank calls them. */
+  readonly #byAccount = new Map<string, RateShare>();
   #sweepAt = SWEEP_AT;
 
-  admit(key: string, limits: readonly WindowLimit[], nowWallMs: number): WeftError | undefined {
-    let refused: WeftError | undefined;
+  constructor(
+    private readonly bank: BankPort,
+    private readonly clock: Clock,
+  ) {}
+
+  admit(namespace: string, key: string, limits: readonly WindowLimit[]): Verdict | Promise<Verdict> {
+    let refused: Verdict;
+    let asked: Promise<Verdict>[] | undefined;
     for (const { rate, windowMs } of limits) {
-      const counter = this.#counter(`${windowMs}\n${key}`, windowMs, nowWallMs);
-      counter.count += 1; // W1, W2
-      if (counter.count <= rate || refused) continue;
-      refused = new WeftError(
-        "throttled",
-        "API_RATE_LIMIT",
-        `too many requests to this API (count: ${counter.count}, allowed: ${rate} in ${windowMs / 1_000} s)`,
-        { retryAfterMs: Math.max(1, Math.ceil(counter.endsWallMs - nowWallMs)) },
-      );
+      const verdict = this.#share(namespace, key, windowMs).admit(rate); // W1, W2
+      if (verdict instanceof Promise) (asked ??= []).push(verdict);
+      else refused ??= verdict;
     }
-    return refused;
+    if (!asked) return refused;
+    const atOnce = refused;
+    return Promise.all(asked).then((late) => atOnce ?? late.find((one) => one !== undefined));
   }
 
   get size(): number {
-    return this.#counters.size;
+    return this.#byKey.size;
   }
 
-  #counter(key: string, windowMs: number, nowWallMs: number): Counter {
-    const known = this.#counters.get(key);
-    if (known && nowWallMs < known.endsWallMs) return known;
-    if (this.#counters.size >= this.#sweepAt) this.#sweep(nowWallMs);
-    const made = { count: 0, endsWallMs: (Math.floor(nowWallMs / windowMs) + 1) * windowMs };
-    this.#counters.delete(key); // the youngest stand last
-    this.#counters.set(key, made);
+  /** undefined: it was forgotten. */
+  shareOf(account: QuotaAccount): RateShare | undefined {
+    return this.#byAccount.get(nameOf(account));
+  }
+
+  get shares(): Iterable<RateShare> {
+    return this.#byKey.values();
+  }
+
+  #share(namespace: string, key: string, windowMs: number): RateShare {
+    const id = `${windowMs}\n${namespace}\n${key}`;
+    const known = this.#byKey.get(id);
+    if (known) return known;
+    if (this.#byKey.size >= this.#sweepAt) this.#sweep();
+    // Paths and ids of keys may be long, and schedulers need not know them.
+    const window = { key: createHash("sha256").update(key).digest("base64url").slice(0, 22), windowMs };
+    const made = new RateShare(namespace, "apiCalls", this.bank, this.clock, window);
+    this.#byKey.set(id, made);
+    this.#byAccount.set(nameOf({ namespace, window }), made);
     return made;
   }
 
-  #sweep(nowWallMs: number): void {
-    for (const [key, { endsWallMs }] of this.#counters) if (nowWallMs >= endsWallMs) this.#counters.delete(key);
-    if (this.#counters.size >= COUNTERS_MAX) {
+  #sweep(): void {
+    for (const [id, share] of this.#byKey) if (share.idle) this.#forget(id, share);
+    if (this.#byKey.size >= SHARES_MAX) {
       // Half of them at once: one by one, each new one would look through all.
-      for (const key of this.#counters.keys()) {
-        if (this.#counters.size <= COUNTERS_MAX / 2) break;
-        this.#counters.delete(key);
+      for (const [id, share] of this.#byKey) {
+        if (this.#byKey.size <= SHARES_MAX / 2) break;
+        if (share.forgettable) this.#forget(id, share);
       }
     }
-    this.#sweepAt = Math.min(COUNTERS_MAX, Math.max(SWEEP_AT, this.#counters.size * 2));
+    this.#sweepAt = Math.max(SWEEP_AT, Math.min(SHARES_MAX, this.#byKey.size * 2), this.#byKey.size + 1);
   }
+
+  #forget(id: string, share: RateShare): void {
+    share.drop();
+    this.#byKey.delete(id);
+    this.#byAccount.delete(nameOf(share.account));
+  }
+}
+
+function nameOf({ namespace, window }: Pick<QuotaAccount, "namespace" | "window">): string {
+  return window ? `${window.windowMs}/${window.key}/${namespace}` : "";
 }

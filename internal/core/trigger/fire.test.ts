@@ -25,7 +25,7 @@ const firing = (more: Partial<Firing> = {}): Firing => ({
   callerNamespace: "guest",
   subject: "guest",
   transactionId: "tid",
-  apiKey: "uuid:key",
+  keyUuid: "uuid",
   traceparent: "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01",
   wallMs: 1_000,
   ...more,
@@ -125,7 +125,7 @@ describe("a firing", () => {
         callerNamespace: "guest",
         subject: "guest",
         transactionId: "tid",
-        apiKey: "uuid:key",
+        keyUuid: "uuid",
         traceparent: firing().traceparent,
         acceptedWallMs: 1_000,
       },
@@ -134,7 +134,7 @@ describe("a firing", () => {
 
   it("hands the key only to actions that ask for it", () => {
     const decision = decideFire(trigger, [link("r", "other/p/echo")], () => found(), firing());
-    expect(decision?.requests[0]).toMatchObject({ namespace: "other", name: "p/echo", apiKey: "" });
+    expect(decision?.requests[0]).toMatchObject({ namespace: "other", name: "p/echo", keyUuid: "" });
   });
 
   it("logs a rule whose action's parameters are final as refused, and is recorded all the same", () => {

@@ -19,7 +19,8 @@ export interface Firing {
   readonly callerNamespace: string;
   readonly subject: string;
   readonly transactionId: string;
-  readonly apiKey: string;
+  /** Public part of the key that it is fired with; "" for none. */
+  readonly keyUuid: string;
   readonly traceparent: string;
   readonly wallMs: number;
 }
@@ -96,7 +97,7 @@ export function decideFire(
       callerNamespace: firing.callerNamespace,
       subject: firing.subject,
       transactionId: firing.transactionId,
-      apiKey: found.providesKey ? firing.apiKey : "",
+      keyUuid: found.providesKey ? firing.keyUuid : "",
       traceparent: firing.traceparent,
       acceptedWallMs: firing.wallMs,
     });

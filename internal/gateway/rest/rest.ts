@@ -3,6 +3,7 @@
 import type { Clock } from "../../base/clock.js";
 import type { Log } from "../../base/log.js";
 import type { MetricsRegistry } from "../../base/metrics.js";
+import type { Rates } from "../../core/throttle/window.js";
 import type { Random } from "../../base/random.js";
 import type { NativeApi } from "../native-api.js";
 import { HttpFace } from "./http-face.js";
@@ -17,6 +18,8 @@ import { tunnelHandler } from "./tunnel-service.js";
 export interface RestDeps {
   readonly api: NativeApi;
   readonly clock: Clock;
+  /** Of APIs. */
+  readonly rates: Rates;
   readonly random: Random;
   readonly log: Log;
   readonly registry: MetricsRegistry<"gateway">;

@@ -1,5 +1,6 @@
 // Every kind in both modes: `dev` with child processes, `up` with Docker.
 
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe } from "vitest";
@@ -17,6 +18,10 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** What must not be seen inside. */
 const env = { HOST_CANARY: "seen-on-the-host" };
 const common = { clock: systemClock, log: silentLog, manifest: readManifest(), bootId: "kinds" };
+const digest = readFileSync(join(root, "dist/runtimes/launcher/digest"), "utf8").trim();
+const built = join("/var/cache/weft/launcher", digest, "weft-launcher");
+/** As deploy/local/images puts it; without it the kinds that it serves are not here. */
+const launcher = existsSync(built) ? built : undefined;
 /** Interpreters that every machine with Weft has; the others are in images. */
 const EVERYWHERE = ["nodejs:20", "python:3.11"];
 
@@ -26,6 +31,7 @@ describe("dev", async () => {
     driver: (directory) =>
       new ProcessDriver({
         ...common,
+        launcher,
         runtimesDirectory: join(root, "dist/runtimes"),
         directory,
         path: process.env["PATH"] ?? "/usr/bin:/bin",
@@ -40,6 +46,7 @@ describeWith(UP_SERVICES, "up", () =>
     driver: (directory) =>
       new DockerDriver({
         ...common,
+        launcher,
         dockerHost: serviceAddress("docker") ?? "",
         invokerId: `kinds-${process.pid}`,
         directory,

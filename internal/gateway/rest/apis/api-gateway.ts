@@ -1,7 +1,6 @@
 // The data plane of APIs: /api/{tenant}{base path}{path}. The order of checks: what is not there, preflights, verbs, keys,
 // rates; then the web action behind the operation, whose checks and throttles follow.
 
-import type { Clock } from "../../../base/clock.js";
 import { toWeftError } from "../../../base/errors.js";
 import { findPath, type ApiOperation } from "../../../core/api/routes.js";
 import type { KeyPlace } from "../../../core/api/security.js";
@@ -30,7 +29,6 @@ export interface ApiGatewayDeps {
   readonly api: Pick<NativeApi, "servedApi">;
   readonly web: Pick<WebActions, "handle">;
   readonly rates: Rates;
-  readonly clock: Clock;
   readonly answered: (answer: ApiAnswer) => void;
   /** Tells of what nobody foresaw. */
   readonly unforeseen: (error: unknown, transactionId: string) => void;
@@ -78,7 +76,7 @@ export class ApiGateway {
           headers: [["Allow", list]],
         });
       }
-      this.#admit(tenantId, api, operation, keyOf(api, operation, request));
+      await this.#admit(api, operation, keyOf(api, operation, request));
       const through = { cors, parameters: found.parameters };
       const { backend } = operation;
       const webPath = { ...backend, rest: backend.requestPath ? backend.rest + api.rest : backend.rest };
@@ -93,10 +91,11 @@ export class ApiGateway {
   }
 
   /** @throws ApiRefusal when it comes too often */
-  #admit(tenantId: string, { routes }: ServedApi, operation: ApiOperation, keyId: string): void {
+  async #admit({ namespace, routes }: ServedApi, operation: ApiOperation, keyId: string): Promise<void> {
     if (operation.rateLimits.length === 0) return;
-    const key = [tenantId, routes.basePath, operation.ratedAs, keyId].join("\n");
-    const refused = this.deps.rates.admit(key, operation.rateLimits, this.deps.clock.wallMs());
+    const key = `${routes.basePath}\n${operation.ratedAs}\n${keyId}`;
+    const verdict = this.deps.rates.admit(namespace, key, operation.rateLimits);
+    const refused = verdict instanceof Promise ? await verdict : verdict;
     if (!refused) return;
     const { status, message, headers } = refusalOf(refused);
     throw new ApiRefusal("rateRefused", status, message, { headers });

@@ -6,7 +6,7 @@ import { ManualClock } from "../../../../test/harness/clock.js";
 import { WeftError } from "../../../base/errors.js";
 import { compileRoutes } from "../../../core/api/routes.js";
 import { parseRequestPath } from "../../../core/api/template.js";
-import { WindowRates } from "../../../core/throttle/window.js";
+import { Throttles } from "../../../core/throttle/throttle.js";
 import type { NativeApi, ServedApi } from "../../native-api.js";
 import { emptyResponse, type RestRequest, type RestResponse } from "../message.js";
 import type { WebActions } from "../web/web-actions.js";
@@ -73,8 +73,7 @@ function gateway(served: () => Promise<ServedApi | undefined>): {
   const apis = new ApiGateway({
     api: { servedApi: served },
     web: web,
-    rates: new WindowRates(),
-    clock: new ManualClock(),
+    rates: new Throttles(new ManualClock()).rates,
     answered: (answer) => answers.push(answer),
     unforeseen: (error) => unforeseen.push(error),
   });

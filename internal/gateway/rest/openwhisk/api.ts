@@ -5,7 +5,6 @@
 
 import FindMyWay from "find-my-way";
 import { toWeftError } from "../../../base/errors.js";
-import type { Clock } from "../../../base/clock.js";
 import type { Log } from "../../../base/log.js";
 import type { Random } from "../../../base/random.js";
 import type { NativeApi } from "../../native-api.js";
@@ -24,7 +23,7 @@ import { deleteRule, getRule, listRules, putRule, setRuleStatus } from "./rules.
 import { apiSwagger, hostSwagger, type DescribedRoute } from "./swagger.js";
 import { deleteTrigger, getTrigger, listTriggers, putTrigger } from "./triggers.js";
 import { hookTokenOf, Hooks } from "../hooks/hooks.js";
-import { WindowRates } from "../../../core/throttle/window.js";
+import type { Rates } from "../../../core/throttle/window.js";
 import { ApiGateway, apiPathOf, type ApiAnswer } from "../apis/api-gateway.js";
 import { ApiManagement, managementOf } from "../apis/management.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
@@ -34,7 +33,8 @@ export interface OpenWhiskApiDeps {
   readonly random: Random;
   readonly log: Log;
   readonly info: HostInfo;
-  readonly clock: Clock;
+  /** Of APIs. */
+  readonly rates: Rates;
   /** Told how each request to an API went. */
   readonly apiAnswered: (answer: ApiAnswer) => void;
 }
@@ -162,8 +162,7 @@ export class OpenWhiskApi {
     this.#apis = new ApiGateway({
       api: deps.api,
       web: this.#web,
-      rates: new WindowRates(),
-      clock: deps.clock,
+      rates: deps.rates,
       answered: deps.apiAnswered,
       unforeseen: (error, transactionId) => log.error("a call of an API failed unforeseen", { transactionId, error }),
     });
