@@ -78,9 +78,14 @@ export class LocalRuns {
     }
     const found = this.#manifest.resolve(kind);
     if (found?.build) {
-      throw new WeftError("failedPrecondition", "BUILD_NEEDED", `${found.kind} is built when it is deployed, not here`, {
-        fix: "weft action update NAME FILE, then weft action invoke NAME --blocking",
-      });
+      throw new WeftError(
+        "failedPrecondition",
+        "BUILD_NEEDED",
+        `${found.kind} is built when it is deployed, not here`,
+        {
+          fix: "weft action update NAME FILE, then weft action invoke NAME --blocking",
+        },
+      );
     }
     if (found) return found.kind;
     const there = this.#manifest.kinds.map((one) => one.kind).join(", ");

@@ -292,13 +292,13 @@ function escapedJson(text: JsonText): JsonText | undefined {
   if (typeOf(text) !== "string") return text.trim();
   const value = JSON.parse(text) as string;
   const escaped = value.replace(/\$\{(\w+)\}/g, (whole) => `$${whole}`);
-  let unknown = false;
+  const missing: string[] = [];
   const read = interpolate(
     escaped,
     () => undefined,
-    () => (unknown = true),
+    (name) => missing.push(name),
   );
-  return unknown || read !== value ? undefined : JSON.stringify(escaped);
+  return missing.length > 0 || read !== value ? undefined : JSON.stringify(escaped);
 }
 
 function placeOf(action: string): readonly [packageName: string, own: string] {
