@@ -521,6 +521,17 @@ export const nouns: readonly NounSpec[] = [
         example: "weft project undeploy --project hello",
         load: async () => (await import("./verbs/project.js")).undeployProject,
       }),
+      verb({
+        name: "export",
+        help: "write a manifest with files of what is there: the whole namespace, or one project",
+        options: [
+          { name: "project", value: "NAME", help: "only what this project deployed" },
+          { name: "out", short: "o", value: "FOLDER", help: "where to (default here)" },
+          { name: "overwrite", help: "write over files that are there" },
+        ],
+        example: "weft project export --project hello --out hello",
+        load: async () => (await import("./verbs/project-export.js")).exportProject,
+      }),
     ],
   },
   {
