@@ -358,6 +358,8 @@ export interface CallOptions {
   readonly revisionId?: string;
   readonly apiKey?: string;
   readonly traceparent?: string;
+  readonly truncationBytes?: number;
+  readonly unstored?: boolean;
 }
 
 export interface Call {
@@ -451,6 +453,8 @@ export class FakeDispatcher {
           traceparent: options.traceparent ?? "",
           revisionId: options.revisionId ?? action.revisionId,
           attempt: options.async === true ? 1 : 0,
+          truncationBytes: options.truncationBytes,
+          unstored: options.unstored ?? false,
         }),
       },
     });
