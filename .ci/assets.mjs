@@ -1,16 +1,37 @@
 // Puts into dist what the compiled program needs besides its own code: files that it reads, and the nodejs runtime as
 // scripts. As modules it would take a quarter longer to say hello.
 
-import { cpSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rolldown } from "rolldown";
 
 /** Modules that nodejs actions find without bringing them, as in OpenWhisk's images. */
 const SHIPPED_MODULES = ["openwhisk"];
 
-for (const path of ["internal/gen/weft.binpb", "runtimes/manifest.json", "runtimes/python/server.py"]) {
+for (const path of [
+  "internal/gen/weft.binpb",
+  "runtimes/manifest.json",
+  "runtimes/python/server.py",
+  "runtimes/ruby/loop.rb",
+  "runtimes/php/loop.php",
+  "runtimes/native/example.sh",
+]) {
   cpSync(path, `dist/${path}`);
 }
+rmSync("dist/runtimes/java", { recursive: true, force: true });
+for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
+  cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });
+}
 cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
+
+// The launcher is built by deploy/local/images; its source's digest says where that puts it and where we look for it.
+const launcher = createHash("sha256");
+for (const name of readdirSync("runtimes/launcher", { recursive: true }).sort()) {
+  if (/(?<!_test)\.go$|^go\.mod$|^Dockerfile$/.test(name))
+    launcher.update(`${name}\n`).update(readFileSync(`runtimes/launcher/${name}`));
+}
+mkdirSync("dist/runtimes/launcher", { recursive: true });
+writeFileSync("dist/runtimes/launcher/digest", `${launcher.digest("hex").slice(0, 16)}\n`);
 
 // What is imported when it is needed stays a file of its own.
 const runtime = await rolldown({

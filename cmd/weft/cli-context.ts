@@ -6,6 +6,7 @@ import { findConnection, type Connection, type ConnectionFlags } from "./connect
 import type { Io } from "./io.js";
 import { didYouMean } from "./names.js";
 import type { Screen } from "./output.js";
+import { tlsProblem } from "./trust.js";
 
 /** Longest wait for an answer that is not that of an invocation. */
 const CALL_MS = 30_000;
@@ -44,14 +45,17 @@ export class Cli {
 
   /** Calls an rpc of Weft. @throws WeftError as the server said it, with what mends it here */
   async call<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: CallOptions = {}): Promise<Res> {
-    const { grpc, auth, rest } = this.connection;
+    const { grpc, grpcTls, trust, auth, rest } = this.connection;
     if (auth === "") {
       throw new WeftError("unauthenticated", "NO_CREDENTIALS", "no key: there is no .weft/wskprops here or above", {
         fix: "weft dev    (or weft up) writes one; else --auth UUID:KEY, WEFT_AUTH, or AUTH= in ~/.wskprops",
       });
     }
     // grpc-js takes longer to load than everything else: only when it is needed.
-    this.#network ??= new (await import("../../internal/rpc/channel.js")).GrpcNetwork({ clusterKey: "" });
+    this.#network ??= new (await import("../../internal/rpc/channel.js")).GrpcNetwork({
+      clusterKey: "",
+      ...(grpcTls ? { tls: trust } : {}),
+    });
     try {
       return await this.screen.progress(
         options.what ?? `waiting for ${grpc}`,
@@ -65,6 +69,9 @@ export class Cli {
       if (!(thrown instanceof WeftError)) throw thrown;
       if (thrown.kind !== "unavailable" || thrown.fix !== undefined) throw thrown;
       if (thrown.reason !== "NOT_CONNECTED" && thrown.reason !== "UNAVAILABLE") throw thrown;
+      const tls = grpcTls ? tlsProblem(thrown.message) : undefined;
+      if (tls)
+        throw new WeftError("unavailable", "BAD_TLS", `https://${grpc}: ${tls.what}`, { cause: thrown, fix: tls.fix });
       throw new WeftError("unavailable", thrown.reason, `no Weft answers at ${grpc} (REST ${rest})`, {
         cause: thrown,
         fix: "weft dev    (or weft up) starts one here; weft doctor says more",

@@ -254,7 +254,7 @@ describe("weft action create", () => {
   it.each([
     ["action create x nothing.js", "there is no file nothing.js"],
     ["action create x .", "is a folder: pack it first"],
-    ["action create x y.rb", "say --kind"],
+    ["action create x y.txt", "say --kind"],
     ["action create x y.rb --kind nodejs:20 --memory lots", "--memory lots: must be a whole number"],
     ["action create a/b/c y.rb", "is no name"],
     ["action create x y.rb --kind nodejs:20 --web false --web-secure s", "--web false makes none"],

@@ -36,7 +36,13 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   // A command may have an option of its own of the same name, which means something else.
   const common = (name: string): string | undefined =>
     spec.remote && !spec.options.some((own) => own.name === name) ? values.text(name) : undefined;
-  const flags = { apihost: common("apihost"), auth: common("auth"), grpc: common("grpc") };
+  const flags = {
+    apihost: common("apihost"),
+    auth: common("auth"),
+    grpc: common("grpc"),
+    ca: common("ca"),
+    insecure: common("insecure") !== undefined,
+  };
   const cli = new Cli(screen, common("namespace") ?? "_", flags);
   try {
     const verb = await spec.load();
@@ -67,7 +73,16 @@ const pairOptions: readonly OptionSpec[] = nouns
   .flatMap((noun) => noun.verbs.flatMap((verb) => verb.options))
   .filter((option) => option.pair);
 
-/** "--param KEY VALUE" becomes one word: the value may be anything, also something that looks like an option. */
+const optionalOptions: ReadonlySet<string> = new Set(
+  nouns.flatMap(({ verbs }) =>
+    verbs.flatMap(({ options }) => options.filter(({ optional }) => optional).map(({ name }) => `--${name}`)),
+  ),
+);
+
+/**
+ * "--param KEY VALUE" becomes one word: the value may be anything, also something that looks like an option. What stands
+ * after an option whose value was left out is not its value.
+ */
 function pairUp(argv: readonly string[]): readonly string[] {
   const result: string[] = [];
   for (let i = 0; i < argv.length; i++) {
@@ -77,7 +92,7 @@ function pairUp(argv: readonly string[]): readonly string[] {
       ({ name, short }) => word === `--${name}` || (short !== undefined && word === `-${short}`),
     );
     if (!option) {
-      result.push(word);
+      result.push(optionalOptions.has(word) ? `${word}=` : word);
       continue;
     }
     const [key, value] = [argv[i + 1], argv[i + 2]];
@@ -143,7 +158,7 @@ function programOf(io: Io, run: (spec: VerbSpec, args: readonly string[], values
   return program;
 }
 
-const optionTerms = new Map(
+const optionTerms: ReadonlyMap<string, string> = new Map(
   pairOptions.map(({ name, short }) => [name, `${short === undefined ? "" : `-${short}, `}--${name} KEY VALUE`]),
 );
 
@@ -159,7 +174,13 @@ function commandOf(
   const specs = optionsOf(spec);
   // An option of the command itself comes before a common one of the same name.
   for (const option of specs.filter((one, i) => specs.findIndex((other) => other.name === one.name) === i)) {
-    const value = option.pair ? " <pair>" : option.value === undefined ? "" : ` <${option.value}>`;
+    const value = option.pair
+      ? " <pair>"
+      : option.value === undefined
+        ? ""
+        : option.optional
+          ? ` [${option.value}]`
+          : ` <${option.value}>`;
     const made = new Option(
       `${option.short === undefined ? "" : `-${option.short}, `}--${option.name}${value}`,
       option.help,

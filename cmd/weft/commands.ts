@@ -127,6 +127,28 @@ const actionOptions: readonly OptionSpec[] = [
   },
 ];
 
+/** What `action invoke` takes with --local only. */
+const localOptions: readonly OptionSpec[] = [
+  {
+    name: "local",
+    help: "run it here, in the same runtime: a file or folder, or the code of an action that is deployed",
+  },
+  { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending, with --local" },
+  { name: "main", value: "FUNCTION", help: "the function to call (default main), with --local" },
+  { name: "env", pair: true, help: "a variable of the environment, with --local; may be repeated" },
+  { name: "timeout", short: "t", value: "MS", help: "longest run, milliseconds (default 60000), with --local" },
+  { name: "memory", short: "m", value: "MIB", help: "memory of the sandbox, MiB (default 256), with --local" },
+  {
+    name: "inspect",
+    value: "PORT",
+    optional: true,
+    help: "wait for a debugger on this port of 127.0.0.1 (default 9229) and lift the time limit, with --local",
+  },
+  { name: "docker", help: "run it in its kind's image instead of a child process, with --local" },
+  { name: "docker-host", value: "URL", help: "where the Docker engine answers, with --docker" },
+  { name: "watch", help: "run it again whenever its files change, until Ctrl-C, with --local" },
+];
+
 const verb = (
   spec: Pick<VerbSpec, "name" | "help" | "load"> & Partial<Pick<VerbSpec, "args" | "options" | "remote" | "example">>,
 ): VerbSpec => ({ args: [], options: [], remote: true, ...spec });
@@ -177,16 +199,19 @@ export const nouns: readonly NounSpec[] = [
       }),
       verb({
         name: "invoke",
-        help: "run an action; prints the activation id, or what comes back",
-        args: [actionName],
+        help: "run an action; prints the activation id, or what comes back; --local runs it on this machine",
+        args: [arg("NAME", "NAME, PACKAGE/NAME or /NAMESPACE/[PACKAGE/]NAME; with --local also a file or folder")],
         options: [
           param,
           paramFile,
           { name: "blocking", short: "b", help: "wait for the end and show the activation" },
           { name: "result", short: "r", help: "wait for the end and print the result only" },
+          ...localOptions,
         ],
-        example: "weft action invoke hello --param name Ada --result",
-        load: async () => (await import("./verbs/invoke.js")).invokeAction,
+        example: `weft action invoke hello --param name Ada --result
+  weft action invoke --local hello.js --param name Ada
+  weft action invoke --local hello.js --inspect`,
+        load: async () => (await import("./verbs/invoke.js")).invokeAction(localOptions.map((one) => one.name)),
       }),
     ],
   },
@@ -737,6 +762,7 @@ export const topVerbs: readonly VerbSpec[] = [
       { name: "wskprops", value: "FILE", help: "where wsk keeps both (default WSK_CONFIG_FILE, else ~/.wskprops)" },
       { name: "dry-run", help: "show the plan only" },
       { name: "overwrite", help: "change what is here and another one" },
+      { name: "ca", value: "FILE", help: "who may sign its certificate, PEM (default: whom this machine trusts)" },
       { name: "insecure", short: "i", help: "do not look at the certificate there" },
     ],
     example: "weft wsk-import --apihost https://openwhisk.example --auth UUID:KEY --dry-run",
@@ -755,9 +781,19 @@ export const topVerbs: readonly VerbSpec[] = [
 /** Options of every command that speaks with a running Weft. */
 export const remoteOptions: readonly OptionSpec[] = [
   { name: "apihost", value: "URL", help: "where REST is (WEFT_APIHOST; APIHOST in .weft/wskprops or ~/.wskprops)" },
-  { name: "grpc", value: "HOST:PORT", help: "where gRPC is (WEFT_GRPC; default: that host, port 3232)" },
+  {
+    name: "grpc",
+    value: "HOST:PORT",
+    help: "where gRPC is, https://HOST:PORT over TLS (WEFT_GRPC; default: that host, port 3232; of https the same port)",
+  },
   { name: "auth", short: "u", value: "UUID:KEY", help: "the key (WEFT_AUTH; AUTH in the same files)" },
   { name: "namespace", short: "n", value: "NAME", help: "of entities named without one (default: the key's own)" },
+  {
+    name: "ca",
+    value: "FILE",
+    help: "who may sign certificates there, PEM (WEFT_CA; default: whom this machine trusts)",
+  },
+  { name: "insecure", short: "i", help: "do not look at certificates (WEFT_INSECURE=1)" },
 ];
 
 export const commonOptions: readonly OptionSpec[] = [{ name: "json", help: "print JSON" }];

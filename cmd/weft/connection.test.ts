@@ -60,6 +60,28 @@ describe("where Weft is", () => {
     expect(find({ apihost: "http://10.0.0.9:80" })).toMatchObject({ grpc: "10.0.0.9:3232", auth: "u:k" });
   });
 
+  it("is one address for both where TLS is spoken, unless gRPC is said to be elsewhere", () => {
+    const one = { grpc: "weft.example:443", grpcTls: true, rest: "https://weft.example", trust: {} };
+    expect(find({ apihost: "https://weft.example" })).toMatchObject(one);
+    const port = { grpc: "weft.example:8443", grpcTls: true, trust: { insecure: true } };
+    expect(find({ apihost: "https://weft.example:8443", insecure: true })).toMatchObject(port);
+    const tunnel = { grpc: "127.0.0.1:3232", grpcTls: false, rest: "https://weft.example" };
+    expect(find({ apihost: "https://weft.example", grpc: "127.0.0.1:3232" })).toMatchObject(tunnel);
+    expect(find({ grpc: "https://h:1" })).toMatchObject({ grpc: "h:1", grpcTls: true, rest: "http://127.0.0.1:3233" });
+  });
+
+  it("is believed when the file that is named signed it", () => {
+    const pem = "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n";
+    writeFileSync(join(root, "ca.pem"), pem);
+    writeFileSync(join(root, "not.pem"), "x");
+    expect(find({ ca: join(root, "ca.pem") }).trust).toEqual({ ca: pem });
+    expect(find({}, { WEFT_CA: join(root, "ca.pem"), WEFT_INSECURE: "1" }).trust).toEqual({ ca: pem, insecure: true });
+    project(`APIHOST=https://weft.example\nCA=${join(root, "ca.pem")}\n`);
+    expect(find().trust).toEqual({ ca: pem });
+    expect(find({ apihost: "https://other.example" }).trust).toEqual({});
+    expect(() => find({ ca: join(root, "not.pem") })).toThrow(/has no certificate/);
+  });
+
   it("is a file that is named", () => {
     const path = join(root, "other");
     writeFileSync(path, "AUTH=other:k\n");
@@ -71,8 +93,9 @@ describe("where Weft is", () => {
     [{ apihost: "http://" }, /no address/],
     [{ grpc: "host" }, /HOST:PORT/],
     [{ grpc: "http://h:1" }, /HOST:PORT/],
+    [{ grpc: "https://h" }, /HOST:PORT/],
+    [{ ca: "nothere.pem" }, /there is no file nothere.pem/],
     [{ auth: "just-a-word" }, /UUID:KEY/],
-    [{ apihost: "https://weft.example" }, /TLS/],
   ])("refuses %j", (flags, message) => {
     expect(() => find(flags)).toThrow(message);
   });

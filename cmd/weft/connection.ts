@@ -4,11 +4,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { usage } from "./output.js";
+import { readCertificates, type Trust } from "./trust.js";
 
 export interface Connection {
   /** host:port */
   readonly grpc: string;
-  /** http://host:port */
+  readonly grpcTls: boolean;
+  /** Whom to believe where TLS is spoken. */
+  readonly trust: Trust;
+  /** http(s)://host:port */
   readonly rest: string;
   /** "uuid:key", or "" when there is none. */
   readonly auth: string;
@@ -20,6 +24,8 @@ export interface ConnectionFlags {
   readonly apihost?: string | undefined;
   readonly auth?: string | undefined;
   readonly grpc?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly insecure?: boolean | undefined;
 }
 
 export interface ConnectionSources {
@@ -30,6 +36,7 @@ export interface ConnectionSources {
 
 const DEFAULT_REST = "http://127.0.0.1:3233";
 const GRPC_PORT = 3232;
+const HTTPS_PORT = 443;
 
 /** @throws invalidArgument for addresses that are none */
 export function findConnection(flags: ConnectionFlags, sources: ConnectionSources): Connection {
@@ -47,16 +54,18 @@ export function findConnection(flags: ConnectionFlags, sources: ConnectionSource
     ["WEFT_GRPC", sources.env["WEFT_GRPC"]],
     // The file's line belongs to the file's address, not to another one that was given.
     [file.path, rest.from === file.path ? file.props.get("GRPC") : undefined],
-    [`the host of ${rest.from}`, restUrl.protocol === "https:" ? undefined : `${restUrl.hostname}:${GRPC_PORT}`],
+    // Over TLS one address serves both: that of a proxy such as Envoy.
+    [
+      `the host of ${rest.from}`,
+      restUrl.protocol === "https:"
+        ? `https://${restUrl.hostname}:${restUrl.port || HTTPS_PORT}`
+        : `${restUrl.hostname}:${GRPC_PORT}`,
+    ],
   ]);
-  if (grpc.value === "") {
-    throw usage(
-      `${rest.value} is https, and this command line speaks gRPC without TLS only: say where`,
-      `weft … --grpc ${restUrl.hostname}:${GRPC_PORT}    (a tunnel, for example)`,
-    );
-  }
-  if (!/^(\[[^\]]+\]|[^:/\s]+):\d{1,5}$/.test(grpc.value)) {
-    throw usage(`"${grpc.value}" (${grpc.from}) is no address: write HOST:PORT`);
+  const grpcTls = grpc.value.startsWith("https://");
+  const grpcAddress = grpc.value.replace(/^https:\/\//, "");
+  if (!/^(\[[^\]]+\]|[^:/\s]+):\d{1,5}$/.test(grpcAddress)) {
+    throw usage(`"${grpc.value}" (${grpc.from}) is no address: write HOST:PORT, or https://HOST:PORT for TLS`);
   }
   const auth = first([
     ["--auth", flags.auth],
@@ -67,8 +76,19 @@ export function findConnection(flags: ConnectionFlags, sources: ConnectionSource
   if (auth.value !== "" && !/^[^:\s]+:[^\s]+$/.test(auth.value)) {
     throw usage(`the key from ${auth.from} is none: it looks like UUID:KEY`);
   }
+  const ca = first([
+    ["--ca", flags.ca],
+    ["WEFT_CA", sources.env["WEFT_CA"]],
+    [file.path, rest.from === file.path ? file.props.get("CA") : undefined],
+  ]);
+  const insecure = flags.insecure === true || /^(1|true|yes)$/i.test(sources.env["WEFT_INSECURE"] ?? "");
   return {
-    grpc: grpc.value,
+    grpc: grpcAddress,
+    grpcTls,
+    trust: {
+      ...(ca.value === "" ? {} : { ca: readCertificates(ca.value, sources.cwd, ca.from) }),
+      ...(insecure ? { insecure } : {}),
+    },
     rest: restUrl.origin,
     auth: auth.value,
     from: { grpc: grpc.from, rest: rest.from, auth: auth.from },

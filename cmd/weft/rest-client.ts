@@ -4,6 +4,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 
 import { WeftError, type ErrorKind } from "../../internal/base/errors.js";
+import { tlsProblem, type Trust } from "./trust.js";
 
 /** Longest answer: 48 MiB of code as JSON, with room to spare. */
 const ANSWER_BYTES_MAX = 96 * 1024 * 1024;
@@ -14,7 +15,8 @@ const TRIES_MAX = 6;
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
 
-export interface RestRequest {
+/** Its trust is that of what is asked: nothing of it is used where no TLS is spoken. */
+export interface RestRequest extends Trust {
   /** http(s)://host:port */
   readonly base: string;
   /** As it is sent, with its query. */
@@ -24,8 +26,6 @@ export interface RestRequest {
   readonly auth?: string | undefined;
   /** JSON text. */
   readonly body?: string;
-  /** Certificates are not looked at. */
-  readonly insecure?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -56,9 +56,10 @@ interface Answer {
   readonly status: number;
   readonly text: string;
   readonly retryAfterS: number | undefined;
+  readonly location: string | undefined;
 }
 
-function send({ base, path, method = "GET", auth, body, insecure, signal }: RestRequest): Promise<Answer> {
+function send({ base, path, method = "GET", auth, body, ca, insecure, signal }: RestRequest): Promise<Answer> {
   const url = new URL(base);
   const headers: Record<string, string> = { accept: "application/json", "user-agent": "weft" };
   if (auth !== undefined) headers["authorization"] = `Basic ${Buffer.from(auth).toString("base64")}`;
@@ -89,6 +90,7 @@ function send({ base, path, method = "GET", auth, body, insecure, signal }: Rest
           status: response.statusCode ?? 0,
           text: Buffer.concat(chunks).toString("utf8"),
           retryAfterS: seconds >= 0 ? seconds : undefined,
+          location: response.headers.location,
         });
       });
     };
@@ -98,17 +100,18 @@ function send({ base, path, method = "GET", auth, body, insecure, signal }: Rest
         return;
       }
       const why = error.code ?? error.message;
-      const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(why);
+      const tls = url.protocol === "https:" ? tlsProblem(why, error.message) : undefined;
       reject(
-        new WeftError("unavailable", "UNAVAILABLE", `${base} does not answer ${method} ${path}: ${why}`, {
-          cause: error,
-          ...(certificate ? { fix: "--insecure    (if you trust the way to it)" } : {}),
-        }),
+        tls
+          ? new WeftError("unavailable", "BAD_TLS", `${base}: ${tls.what}`, { cause: error, fix: tls.fix })
+          : new WeftError("unavailable", "UNAVAILABLE", `${base} does not answer ${method} ${path}: ${why}`, {
+              cause: error,
+            }),
       );
     };
     const sent =
       url.protocol === "https:"
-        ? httpsRequest({ ...options, rejectUnauthorized: !insecure }, answered)
+        ? httpsRequest({ ...options, ...(ca === undefined ? {} : { ca }), rejectUnauthorized: !insecure }, answered)
         : httpRequest(options, answered);
     sent.once("timeout", () => sent.destroy(new Error(`silent for ${IDLE_MS / 1_000} s`)));
     sent.once("error", failed);
@@ -139,10 +142,28 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
   429: "throttled",
 };
 
-function refusalOf({ status, text }: Answer, { base, path, method = "GET" }: RestRequest): WeftError {
+function refusalOf({ status, text, location }: Answer, { base, path, method = "GET" }: RestRequest): WeftError {
+  if (status >= 300 && status < 400 && location !== undefined) return redirected(base, location);
   const kind = KINDS[status] ?? (status === 502 ? "failedPrecondition" : "unavailable");
   const message = `${base} answers ${method} ${path} with ${status}: ${errorOf(text)}`;
   return new WeftError(kind, `HTTP_${status}`, message);
+}
+
+/** Not followed: the key would go with it to whoever was named. */
+function redirected(base: string, location: string): WeftError {
+  const there = URL.canParse(location, base) ? new URL(location, base).origin : location;
+  return there === base
+    ? new WeftError(
+        "unavailable",
+        "REDIRECTED",
+        `${base} sends elsewhere, to ${location}: this is not OpenWhisk's API`,
+        {
+          fix: `curl -i ${base}/api/v1    (a login page, perhaps?)`,
+        },
+      )
+    : new WeftError("unavailable", "REDIRECTED", `${base} says that it is ${there}; keys are not sent on`, {
+        fix: `--apihost ${there}    (if you know it)`,
+      });
 }
 
 function errorOf(text: string): string {

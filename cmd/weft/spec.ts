@@ -9,6 +9,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** Placeholder of its value; without one it is a switch. */
   readonly value?: string;
+  /** Its value may be left out, and is told by "=": `--inspect`, `--inspect=9230`. */
+  readonly optional?: boolean;
   /** Takes a key and a value: `--param name Ada`. May be repeated. */
   readonly pair?: boolean;
   readonly help: string;

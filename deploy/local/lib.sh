@@ -35,6 +35,24 @@ has_systemd() { [ -d /run/systemd/system ]; }
 
 seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
 
+# ---- kinds ----
+# One row per kind: the Debian that its base stands on when it is made here, what makes the language of that Debian, the
+# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names packages of that Debian;
+# `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
+kinds() {
+  cat <<'END'
+nodejs:20    12  npm:node-linux-ARCH@20.20.2:bin/node  node:20-slim      node -v
+nodejs:22    12  npm:node-linux-ARCH@22.23.3:bin/node  node:22-slim      node -v
+nodejs:24    12  npm:node-linux-ARCH@24.21.0:bin/node  node:24-slim      node -v
+python:3.11  12  apt:python3                           python:3.11-slim  python3 --version
+python:3.13  13  apt:python3                           python:3.13-slim  python3 --version
+ruby:3.3     13  apt:ruby                              -                 ruby --version
+php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  -  php --version
+java:21      13  apt:openjdk-21-jdk-headless,libgoogle-gson-java  -                 java --version
+native:1      12  apt:jq,curl                           -                 jq --version
+END
+}
+
 # ---- stages ----
 # A stage is a function whose output goes to a log file; what it found is left in DETAIL. What fails inside one says so
 # with fail; a command that fails unforeseen ends the script, and the end of the log is shown.
@@ -56,7 +74,7 @@ stage() {
   shift
   printf -- '--- %s\n' "$STAGE" >>"$STAGE_LOG"
   "$@" >>"$STAGE_LOG" 2>&1
-  printf '\u2713 %-12s %-58s %6s s\n' "$STAGE" "$DETAIL" "$(seconds_since "$from")"
+  printf '\u2713 %-16s %-58s %6s s\n' "$STAGE" "$DETAIL" "$(seconds_since "$from")"
   STAGE=
 }
 

@@ -41,6 +41,7 @@ export async function startController(
     | "bootstrapNamespace"
     | "catalogue"
     | "feedsMax"
+    | "blackboxImages"
     | "alarmIntervalMs"
     | "retentionDays"
     | "parameterKeys"
@@ -80,7 +81,7 @@ export async function startController(
       wiring.grpc.unary(address, InvokerServiceService.describe, {}, { deadlineMs: DESCRIBE_INVOKER_MS }),
     clusterKey: wiring.clusterKey,
     readCron,
-    manifest: readManifest(),
+    manifest: readManifest().allowing(settings.blackboxImages),
     catalogue: settings.catalogue ? readCatalogue() : [],
     clock,
     random,

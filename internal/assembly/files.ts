@@ -1,6 +1,6 @@
 // Files that a role reads besides its settings: they are part of the program and lie beside it.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,15 @@ export const descriptorsPath = fileURLToPath(new URL("internal/gen/weft.binpb", 
 
 export function readManifest(): RuntimeManifest {
   return parseManifest(readFileSync(new URL("runtimes/manifest.json", programRoot), "utf8"));
+}
+
+/** The launcher of this very program, where deploy/local/images has put it; undefined when it is not there. */
+export function findLauncher(launcherDir: string): string | undefined {
+  const digestFile = new URL("runtimes/launcher/digest", programRoot);
+  if (!existsSync(digestFile)) return undefined;
+  const digest = readFileSync(digestFile, "utf8").trim();
+  const path = join(launcherDir, digest, "weft-launcher");
+  return existsSync(path) ? path : undefined;
 }
 
 /** The packages that come with Weft: a folder each. */

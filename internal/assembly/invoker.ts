@@ -8,11 +8,12 @@ import { InvokerServiceService, type DescribeInvokerResponse } from "../gen/weft
 import { DiskCodeStore } from "../invoker/code-store.js";
 import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
 import { Invoker } from "../invoker/invoker.js";
+import { DiskJournal } from "../invoker/journal.js";
 import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import { workLink } from "../rpc/link-methods.js";
 import { untilReady, type RoleContext } from "./context.js";
-import { readManifest, runtimesDirectory } from "./files.js";
+import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import type { InvokerSettings } from "./settings.js";
 import { socketDirectory } from "./socket-directory.js";
 import type { Wiring } from "./wiring.js";
@@ -32,12 +33,15 @@ export async function startInvoker(
     | "driver"
     | "dockerHost"
     | "sandboxNetwork"
+    | "launcherDir"
+    | "localImages"
     | "apiHost"
     | "memoryMb"
     | "stateDir"
     | "stemCells"
     | "freezeAfterMs"
     | "idleTimeoutMs"
+    | "adoptWithinMs"
     | "drainGraceMs"
   > & {
     /** Where child-process sandboxes find programs. */
@@ -65,6 +69,7 @@ export async function startInvoker(
     bootId,
     address,
     driver,
+    journal: new DiskJournal(join(settings.stateDir, "journal"), log),
     network: wiring.links,
     code: new GrpcCodeSource(grpc, members),
     codeStore: new DiskCodeStore(join(settings.stateDir, "code"), CODE_DISK_BYTES_MAX, clock),
@@ -108,11 +113,21 @@ const STEMS_PER_MIN = 8;
 function driverOf(
   { log, clock, bootId, instanceId }: RoleContext,
   manifest: RuntimeManifest,
-  settings: Pick<InvokerSettings, "driver" | "dockerHost" | "sandboxNetwork" | "stateDir"> & {
+  settings: Pick<
+    InvokerSettings,
+    "driver" | "dockerHost" | "sandboxNetwork" | "launcherDir" | "localImages" | "stateDir" | "adoptWithinMs"
+  > & {
     readonly programPath: string;
   },
 ): SandboxDriver {
   const directory = socketDirectory(join(settings.stateDir, "sandboxes"));
+  const launcher = findLauncher(settings.launcherDir);
+  if (launcher === undefined) {
+    log.warn("kinds that need the launcher cannot be run: it is not there", {
+      launcherDir: settings.launcherDir,
+      fix: "deploy/local/images launcher",
+    });
+  }
   switch (settings.driver) {
     case "process":
       return new ProcessDriver({
@@ -120,6 +135,7 @@ function driverOf(
         log,
         manifest,
         runtimesDirectory,
+        launcher,
         directory,
         bootId,
         path: settings.programPath,
@@ -133,7 +149,10 @@ function driverOf(
         invokerId: instanceId,
         bootId,
         directory,
+        launcher,
+        localImages: settings.localImages,
         network: settings.sandboxNetwork,
+        reconnectMs: settings.adoptWithinMs,
       });
   }
 }

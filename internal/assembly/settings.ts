@@ -95,6 +95,10 @@ export const controllerSettings = {
     "show default parameters encrypted when they are read, as OpenWhisk with encryption does",
     false,
   ),
+  blackboxImages: list(
+    "beginnings of names of images that blackbox actions may use, such as registry.example.com/team/; * allows all, none forbids them",
+    ["*"],
+  ),
   retentionDays: integer("how many days activation records are kept", { default: 7, min: 1, max: 3_650 }),
 };
 
@@ -117,6 +121,14 @@ export const invokerSettings = {
     ["none", "bridge"],
     "none",
   ),
+  launcherDir: text(
+    "folder of the launcher, which serves the kinds without a server of their own; deploy/local/images fills it",
+    "/var/cache/weft/launcher",
+  ),
+  localImages: list("beginnings of names of images that are on this machine and never fetched from a registry", [
+    "weft/",
+    "local/",
+  ]),
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),
@@ -125,6 +137,11 @@ export const invokerSettings = {
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
   freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
   idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+  adoptWithinMs: durationMs(
+    "an idle Docker sandbox whose invoker was killed waits so long for its next process; 0 ends it at once",
+    60_000,
+    { minMs: 0, maxMs: 3_600_000 },
+  ),
   drainGraceMs: durationMs(
     "how long calls may go on when the invoker stops; less than the grace of the process",
     7_000,
@@ -143,8 +160,11 @@ export type InvokerSettings = ConfigOf<typeof invokerSettings>;
 export const INVOKER_DEFAULTS = {
   dockerHost: invokerSettings.dockerHost.default as string,
   sandboxNetwork: invokerSettings.sandboxNetwork.default as "bridge" | "none",
+  launcherDir: invokerSettings.launcherDir.default as string,
+  localImages: invokerSettings.localImages.default as readonly string[],
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
+  adoptWithinMs: invokerSettings.adoptWithinMs.default as number,
   drainGraceMs: invokerSettings.drainGraceMs.default as number,
 };

@@ -1,5 +1,6 @@
 import { WeftError } from "../base/errors.js";
 import { initEnvironment } from "../core/action/action.js";
+import { sandboxKindOf } from "../core/action/image.js";
 import type { EntityStore } from "../core/action/store.js";
 import {
   CodeServiceService,
@@ -53,7 +54,7 @@ export class CodeService {
           ask: {
             key: actionKey,
             revisionId: revision.revisionId,
-            kind: exec.kind,
+            kind: sandboxKindOf(exec),
             memoryMb: limits.memoryMb,
             concurrency: limits.concurrency,
             maxInstances: 0,
@@ -66,7 +67,7 @@ export class CodeService {
           env: initEnvironment(revision.initParameters),
           logsMb: limits.logsMb,
           version: revision.version,
-          image: "",
+          image: exec.image ?? "",
         },
       },
     });

@@ -5,6 +5,7 @@
 
 import { invariant, toWeftError, WeftError } from "../base/errors.js";
 import { defaultsOf, revisionOf } from "../core/action/action.js";
+import { sandboxKindOf } from "../core/action/image.js";
 import { isTruthy } from "../core/action/key-values.js";
 import type { EntityChange, EntityStore } from "../core/action/store.js";
 import { BUILTIN_KIND, type Action, type Package } from "../core/action/types.js";
@@ -239,7 +240,7 @@ export function askOf(action: Pick<Action, "namespace" | "name" | "revisionId" |
   return {
     key: qualifiedKey(action),
     revisionId: action.revisionId,
-    kind: action.exec.kind,
+    kind: sandboxKindOf(action.exec),
     memoryMb: action.limits.memoryMb,
     concurrency: action.limits.concurrency,
     maxInstances: 0,

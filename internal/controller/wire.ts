@@ -97,6 +97,7 @@ export function actionInput(
       binary: exec.binary,
       main: exec.main,
       components: exec.components,
+      image: exec.image,
     },
     ...update,
   };
@@ -119,6 +120,7 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES, bindin
       codeDigest: exec.codeDigest,
       codeSize: exec.codeSize,
       components: exec.components?.map((key) => `/${key}`) ?? [],
+      image: exec.image ?? "",
     },
     parameters: action.parameters.map(keyValueToWire),
     annotations: action.annotations.map(keyValueToWire),

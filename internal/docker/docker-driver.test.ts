@@ -12,6 +12,8 @@ import { silentLog } from "../base/log.js";
 import { systemClock } from "../boot/system.js";
 import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
 import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
+import { eventually } from "../../test/harness/eventually.js";
+import { RuntimePeer } from "../../test/harness/runtime-peer.js";
 import { describeWith, serviceAddress } from "../../test/harness/services.js";
 import { DockerDriver, type DockerDriverDeps } from "./docker-driver.js";
 import { DockerSandbox } from "./docker-sandbox.js";
@@ -85,6 +87,86 @@ describeWith(["docker"], "with Docker", () => {
     }),
   );
 
+  it.each([
+    ["nodejs:20", `let n = 0; function main() { n += 1; return { n, pid: process.pid }; }`],
+    ["python:3.11", `import os\nn = 0\ndef main(params):\n  global n\n  n += 1\n  return {"n": n, "pid": os.getpid()}`],
+  ])("a docker driver takes over %s sandboxes that were idle, as they were, frozen or not", async (kind, code) => {
+    const name = `adopts-${kind.slice(0, 6)}`;
+    const first = aDriver(name, { reconnectMs: 20_000 });
+    const warm = await loaded(first, code, { kind });
+    const frozen = await loaded(first, code, { kind });
+    const { result } = await warm.peer.run();
+    await frozen.peer.run();
+    await frozen.sandbox.freeze();
+    const stem = await first.create(aSpec({ kind }), 20_000, never);
+    const survivors = [warm.sandbox, frozen.sandbox, stem].map((sandbox) => ({
+      mark: sandbox.mark ?? "",
+      spec: aSpec({ kind }),
+    }));
+    for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) (sandbox as DockerSandbox).abandon();
+
+    const next = aDriver(name, { reconnectMs: 20_000 });
+    const adopted = new Map((await next.adopt(survivors, 10_000)).map((one) => [one.mark, one]));
+    expect(survivors.map(({ mark }) => adopted.get(mark)?.loaded)).toEqual([true, true, false]);
+    expect(await next.cleanUp()).toBe(0);
+    for (const { mark } of survivors.slice(0, 2)) {
+      const process = adopted.get(mark)?.process;
+      if (!process) throw new Error("it is there");
+      expect(process.mark).toBe(mark);
+      const ran = await new RuntimePeer(process.link).run();
+      expect(ran).toMatchObject({ outcome: "success", result: { ...(result as object), n: 2 } });
+      await process.freeze();
+      await process.unfreeze();
+      expect((await new RuntimePeer(process.link).run()).result).toMatchObject({ n: 3 });
+    }
+    const last = adopted.get(survivors[2]?.mark ?? "")?.process;
+    if (!last) throw new Error("it is there");
+    const peer = new RuntimePeer(last.link);
+    expect((await peer.init(code)).ok).toBe(true);
+    expect((await peer.run()).result).toMatchObject({ n: 1 });
+    await next.close();
+    expect(await remains(name)).toEqual([]);
+  });
+
+  it("a docker driver does not take over what was busy, what cannot come back, nor what is not there", async () => {
+    const hangs = `function main({ spin }) { if (spin) for (;;); return new Promise(() => {}); }`;
+    const first = aDriver("busy", { reconnectMs: 20_000 });
+    const waits = await loaded(first, hangs);
+    const spins = await loaded(first, hangs);
+    const idle = await loaded(aDriver("busy"), hangs); // its driver gives it no time
+    for (const [peer, params] of [
+      [waits.peer, {}],
+      [spins.peer, { spin: true }],
+    ] as const) {
+      peer.run(params).catch(() => {});
+    }
+    const marks = [waits, spins].map(({ sandbox }) => sandbox.mark ?? "");
+    expect(idle.sandbox.mark).toBeUndefined();
+    for (const { sandbox } of [waits, spins, idle]) (sandbox as DockerSandbox).abandon();
+    const next = aDriver("busy", { reconnectMs: 20_000 });
+    const survivors = [...marks, "b0-77"].map((mark) => ({ mark, spec: aSpec() }));
+    expect(await next.adopt(survivors, 2_000)).toEqual([]);
+    expect(await next.cleanUp()).toBe(3);
+    expect(await remains("busy")).toEqual([]);
+    await next.close();
+  });
+
+  it("a sandbox whose invoker does not come back in time ends by itself", async () => {
+    const first = aDriver("alone", { reconnectMs: 300 });
+    const { sandbox } = await loaded(first, `function main() { return {}; }`);
+    (sandbox as DockerSandbox).abandon();
+    await eventually(async () => {
+      const [container] = await docker.listContainers({
+        all: true,
+        filters: { label: [`weft.invoker=${test}-alone`] },
+      });
+      expect(container?.State).toBe("exited");
+    });
+    const next = aDriver("alone");
+    expect(await next.cleanUp()).toBe(1);
+    await next.close();
+  });
+
   it("a docker driver without Docker says how to get it", async () => {
     const driver = aDriver("absent", { dockerHost: "unix:///nowhere/docker.sock" });
     const unavailable = { kind: "unavailable", reason: "DRIVER_UNAVAILABLE", fix: "deploy/local/install" };
@@ -140,7 +222,8 @@ describeWith(["docker"], "with Docker", () => {
     const { peer } = await loaded(driver, ask);
     const other = await loaded(driver, ask);
     const expected: Record<string, string> = {
-      "id -u; id -g": "65532\n65532",
+      "id -g": "65532",
+      "echo $HOME": "/tmp",
       "grep CapEff /proc/self/status | cut -f2": "0000000000000000",
       "grep CapBnd /proc/self/status | cut -f2": "0000000000000000",
       "grep NoNewPrivs /proc/self/status | cut -f2": "1",
@@ -168,7 +251,14 @@ describeWith(["docker"], "with Docker", () => {
     expect(result).toEqual(expected);
     const sees = await peer.run({ questions: ["ls /proc | grep -c '^[0-9]'"] });
     expect(Object.values(sees.result as object).map(Number)[0]).toBeLessThan(10);
-    expect((await other.peer.run({ questions: [] })).outcome).toBe("success");
+    const [one, two] = await Promise.all(
+      [peer, other.peer].map(async (each) => {
+        const { result: who } = await each.run({ questions: ["id -u"] });
+        return Number((who as Record<string, string>)["id -u"]);
+      }),
+    );
+    expect(one).toBeGreaterThanOrEqual(66_000);
+    expect(two).toBe((one ?? 0) + 1);
     await driver.close();
   });
 

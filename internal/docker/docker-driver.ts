@@ -4,7 +4,7 @@
 //   D2. Creating takes two calls to Docker, create and start; attaching runs beside the second. Everything else (why it
 //       ended, images, networks) is asked off that path, or once.
 //   D3. Whatever a create began is undone before its error is told, or handed to #reaping when nobody can wait for it.
-//   D4. Containers carry the invoker's id, directory and boot as labels: what has the same directory and another boot was
+//   D4. Containers carry the invoker's id, directory, boot and mark as labels: what has the same directory and another boot was
 //       left by an earlier life. An id alone does not tell: two installations on one machine both have an invoker-1.
 
 import Docker from "dockerode";
@@ -13,30 +13,57 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { Agent } from "node:http";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { inspect } from "node:util";
 
 import type { Clock } from "../base/clock.js";
-import { invariant, WeftError } from "../base/errors.js";
+import { invariant, toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
-import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
-import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import type { SocketLink } from "../base/socket-link.js";
+import { imageOfKind } from "../core/action/image.js";
+import { BLACKBOX_KIND } from "../core/action/types.js";
+import type {
+  AdoptedSandbox,
+  DriverAbilities,
+  SandboxDriver,
+  SandboxProcess,
+  SandboxSpec,
+  Survivor,
+} from "../core/sandbox/driver.js";
+import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
-import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { FromSandbox, type Hello } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { asBlackbox, blackboxKind, DiskWatch } from "./blackbox.js";
 import { DockerSandbox } from "./docker-sandbox.js";
 import { Freezer } from "./freezer.js";
+import { ImageRefused, Images, type ImageConfig } from "./images.js";
+import { RefusingSandbox } from "./refusing-sandbox.js";
+import { SECCOMP_PROFILE } from "./seccomp.js";
+import { asUser, SandboxUsers } from "./users.js";
 
-/** The user `weft` of the images, on nobody's machine anybody. */
-const USER = "65532:65532";
 const INVOKER_LABEL = "weft.invoker";
 const BOOT_LABEL = "weft.boot";
 const DIRECTORY_LABEL = "weft.directory";
+const MARK_LABEL = "weft.sandbox";
 /** Where a sandbox finds its socket. */
 const LINK_DIRECTORY = "/weft/link";
+/** Where one of a kind with a launcher finds that. */
+const LAUNCHER_DIRECTORY = "/weft/launcher";
+/** Where images have what lies in a folder of the runtimes folder. */
+const RUNTIME_DIRECTORY = "/weft/runtime";
 /** Open files of one process inside. */
 const FILES_MAX = 1024;
+/** Not 0: a machine that pipes core dumps into a program does so whatever the limit is, except 1. */
+const CORE_BYTES = 1;
+/** Nothing is seen of these. Docker's own list, and what tells of other sandboxes: who is how busy, and whose keys there are. */
+const MASKED_PATHS = [
+  ...["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"],
+  ...["interrupts", "kallsyms", "key-users"],
+]
+  .map((name) => `/proc/${name}`)
+  .concat("/sys/firmware", "/sys/devices/virtual/powercap");
 /** Memory that gets the weight of one whole share of processor time. */
 const MEMORY_MB_PER_1024_SHARES = 256;
 /** How long a failed create waits for its remains to be removed. */
@@ -60,16 +87,28 @@ export interface DockerDriverDeps {
   readonly directory: string;
   /** Whether code inside may call out. docs/adr/0003-sandbox-network.md */
   readonly network: "none" | "bridge";
+  /**
+   * The launcher's program, absolute, as Docker sees it; its folder is mounted into sandboxes of the kinds that need it.
+   * Default none: they cannot be made.
+   */
+  readonly launcher?: string | undefined;
+  /** Beginnings of names of images that are on the machine and never fetched. Default none. */
+  readonly localImages?: readonly string[];
   /** Network and bridge for `bridge`; at most 15 characters. Default weft-sandboxes. */
   readonly networkName?: string;
   /** Default /sys/fs/cgroup. */
   readonly cgroupRoot?: string;
+  /** How long an idle sandbox waits for the next life of its invoker. Default 0: it ends with this one. */
+  readonly reconnectMs?: number;
 }
 
 export class DockerDriver implements SandboxDriver {
   readonly #docker: Docker;
   readonly #freezer: Freezer;
+  readonly #images: Images;
+  readonly #disks: DiskWatch;
   readonly #networkName: string;
+  readonly #users: SandboxUsers;
   readonly #live = new Map<string, DockerSandbox>();
   readonly #starting = new Set<Promise<unknown>>();
   /** Undoing what nobody waits for (D3). */
@@ -89,6 +128,10 @@ export class DockerDriver implements SandboxDriver {
     const options = { ...where, agent };
     this.#docker = new Docker(options);
     this.#networkName = deps.networkName ?? NETWORK;
+    const { clock, log, localImages = [] } = deps;
+    this.#images = new Images({ docker: this.#docker, clock, log, localImages });
+    this.#disks = new DiskWatch(clock);
+    this.#users = new SandboxUsers(deps.directory);
     this.#freezer = new Freezer(deps.clock, deps.cgroupRoot ?? "/sys/fs/cgroup");
   }
 
@@ -110,10 +153,16 @@ export class DockerDriver implements SandboxDriver {
     await this.#networkReady();
     const images = await this.#ask(this.#docker.listImages());
     const tags = new Set(images.flatMap((image) => (image.RepoTags as string[] | null) ?? []));
-    return this.deps.manifest.kinds.filter((kind) => tags.has(kind.image)).map((kind) => kind.kind);
+    const { kinds } = this.deps.manifest;
+    const here = kinds.filter((kind) => tags.has(kind.image) && this.#launches(kind)).map((kind) => kind.kind);
+    return this.deps.launcher === undefined ? here : [...here, BLACKBOX_KIND];
   }
 
-  async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
+  #launches(kind: RuntimeKind): boolean {
+    return kind.launcher === undefined || this.deps.launcher !== undefined;
+  }
+
+  async create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
     const creating = this.#create(spec, timeoutMs, signal);
     this.#starting.add(creating);
     try {
@@ -123,12 +172,67 @@ export class DockerDriver implements SandboxDriver {
     }
   }
 
+  async adopt(survivors: readonly Survivor[], timeoutMs: number): Promise<readonly AdoptedSandbox[]> {
+    if (survivors.length === 0) return [];
+    privateDirectory(this.deps.directory);
+    const containers = await this.#ask(
+      this.#docker.listContainers({ filters: { label: [`${DIRECTORY_LABEL}=${this.deps.directory}`] } }),
+    );
+    const ids = new Map(containers.map(({ Id, Labels }) => [Labels[MARK_LABEL] ?? "", Id]));
+    const adopted = await Promise.all(
+      survivors.map((survivor) => {
+        const id = ids.get(survivor.mark);
+        return id === undefined ? undefined : this.#adopt(survivor, id, timeoutMs);
+      }),
+    );
+    return adopted.filter((one) => one !== undefined);
+  }
+
+  /** D5 */
+  async #adopt({ mark, spec }: Survivor, id: string, timeoutMs: number): Promise<AdoptedSandbox | undefined> {
+    const { clock, log } = this.deps;
+    const directory = join(this.deps.directory, mark);
+    const socket = join(directory, "s");
+    const what = `sandbox ${mark} (${spec.kind})`;
+    let rendezvous: Rendezvous | undefined;
+    let sandbox: DockerSandbox | undefined;
+    const resuming = async (): Promise<AdoptedSandbox> => {
+      await rm(socket, { force: true });
+      rendezvous = await Rendezvous.listen(socket, true);
+      const container = this.#docker.getContainer(id);
+      const { Config, State } = await this.#ask(container.inspect());
+      const found = this.#track(spec, mark, directory, container, this.#users.keep(Config.User));
+      sandbox = found;
+      this.#freezer.thaw(id);
+      if (State.Paused) await this.#ask(container.unpause());
+      await this.#attach(found);
+      const { link, first } = await Promise.race([rendezvous.arrived, endsEarly(found, what)]);
+      const hello = helloOf(first, what);
+      if (!hello.resumed) {
+        throw new WeftError("failedPrecondition", "NOT_RESUMED", `${what} does not say what it has kept`);
+      }
+      this.#ready(found, link, hello);
+      return { mark, process: found, loaded: hello.resumed.loaded };
+    };
+    try {
+      return await withinStartLimits(clock, timeoutMs, new AbortController().signal, what, resuming());
+    } catch (thrown) {
+      log.info("a sandbox of an earlier life did not come back", { container: id, error: toWeftError(thrown) });
+      rendezvous?.close();
+      this.#live.delete(mark); // left behind: cleanUp removes it
+      sandbox?.abandon();
+      return undefined;
+    }
+  }
+
   async cleanUp(): Promise<number> {
     privateDirectory(this.deps.directory);
+    const adopted = new Set([...this.#live.values()].map((sandbox) => sandbox.container.id));
     const containers = await this.#ask(
       this.#docker.listContainers({ all: true, filters: { label: [`${INVOKER_LABEL}=${this.deps.invokerId}`] } }),
     );
-    const old = containers.filter(({ Labels, State }) => {
+    const old = containers.filter(({ Id, Labels, State }) => {
+      if (adopted.has(Id)) return false;
       const directory = Labels[DIRECTORY_LABEL];
       if (directory === this.deps.directory) return Labels[BOOT_LABEL] !== this.deps.bootId;
       // Of an installation that was thrown away nobody else removes what is left.
@@ -142,7 +246,7 @@ export class DockerDriver implements SandboxDriver {
         });
       }),
     );
-    const own = (name: string): boolean => name.startsWith(`${this.deps.bootId}-`);
+    const own = (name: string): boolean => name.startsWith(`${this.deps.bootId}-`) || this.#live.has(name);
     for (const name of readdirSync(this.deps.directory)) {
       if (!own(name)) await rm(join(this.deps.directory, name), { recursive: true, force: true });
     }
@@ -154,12 +258,41 @@ export class DockerDriver implements SandboxDriver {
     await Promise.allSettled(this.#starting);
     await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
     await Promise.all(this.#reaping);
+    this.#disks.close();
     await rm(this.deps.directory, { recursive: true, force: true });
   }
 
-  async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<DockerSandbox> {
-    const kind = this.deps.manifest.find(spec.kind);
+  async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
+    const image = imageOfKind(spec.kind);
+    if (image === undefined) return this.#make(spec, this.deps.manifest.find(spec.kind), undefined, timeoutMs, signal);
+    const { clock } = this.deps;
+    const beganMonoMs = clock.monoMs();
+    try {
+      const what = `image ${image}`;
+      const config = await withinStartLimits(clock, timeoutMs, signal, what, this.#ask(this.#images.ready(image)));
+      const kind = blackboxKind(spec.kind, image, config);
+      const leftMs = Math.max(1, timeoutMs - (clock.monoMs() - beganMonoMs));
+      return await this.#make(spec, kind, config, leftMs, signal);
+    } catch (thrown) {
+      if (thrown instanceof ImageRefused) return new RefusingSandbox(thrown.message);
+      const told = toWeftError(thrown);
+      if (told.reason === "DOCKER_FAILED" && /unable to find (user|group)/.test(told.message)) {
+        return new RefusingSandbox(`The container image '${image}' cannot be run: ${told.message}`);
+      }
+      throw thrown;
+    }
+  }
+
+  /** @param own what an image of the action's own says of itself */
+  async #make(
+    spec: SandboxSpec,
+    kind: RuntimeKind | undefined,
+    own: ImageConfig | undefined,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<DockerSandbox> {
     if (!kind) throw imageMissing(spec.kind, "no image is named for it in runtimes/manifest.json");
+    if (!this.#launches(kind)) throw imageMissing(spec.kind, "the launcher is not there");
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the docker driver is closed");
     if (signal.aborted) throw new WeftError("canceled", "START_CANCELED", "the start of a sandbox was given up");
     privateDirectory(this.deps.directory);
@@ -171,8 +304,18 @@ export class DockerDriver implements SandboxDriver {
     const making = (async () => {
       rendezvous = await Rendezvous.listen(join(directory, "s"), true);
       await this.#networkReady();
-      const container = await this.#ask(this.#docker.createContainer(this.#container(spec, kind, directory)), kind);
-      return this.#track(spec, mark, directory, container);
+      const user = this.#users.take();
+      try {
+        const options = this.#container(spec, kind, mark, directory, user);
+        const wanted = own ? asBlackbox(options, own, spec.memoryMb) : options;
+        const container = await this.#ask(this.#docker.createContainer(wanted), kind);
+        const sandbox = this.#track(spec, mark, directory, container, user);
+        if (own) this.#disks.add(sandbox);
+        return sandbox;
+      } catch (thrown) {
+        this.#users.release(user);
+        throw thrown;
+      }
     })();
     const what = `sandbox ${spec.sandbox} (${spec.kind})`;
     const starting = making.then((sandbox) => this.#start(sandbox, rendezvous, what));
@@ -186,20 +329,20 @@ export class DockerDriver implements SandboxDriver {
 
   async #start(sandbox: DockerSandbox, rendezvous: Rendezvous | undefined, what: string): Promise<DockerSandbox> {
     invariant(rendezvous !== undefined, "there is a socket before there is a container");
-    const early = sandbox.exited.then((exit): never => {
-      throw new WeftError("unavailable", "RUNTIME_DIED", `${what} ended before its runtime said hello`, {
-        cause: exit,
-      });
-    });
-    early.catch(() => {}); // every sandbox ends some time
+    const early = endsEarly(sandbox, what);
     await Promise.all([this.#attach(sandbox), this.#ask(sandbox.container.start())]).catch((thrown: unknown) => {
       // Somebody may have removed the network: the next create makes it again.
       this.#network = undefined;
       throw thrown;
     });
     const { link, first } = await Promise.race([rendezvous.arrived, early]);
-    sandbox.ready(link, languageVersionOf(first, what));
+    this.#ready(sandbox, link, helloOf(first, what));
     return sandbox;
+  }
+
+  #ready(sandbox: DockerSandbox, link: SocketLink, hello: Hello): void {
+    sandbox.survives = hello.reconnects && (this.deps.reconnectMs ?? 0) > 0;
+    sandbox.ready(link, hello.languageVersion);
   }
 
   /** Beside the start (D2): the runtime itself prints nothing before it has code, so that nothing is missed. */
@@ -229,42 +372,63 @@ export class DockerDriver implements SandboxDriver {
     cancel();
   }
 
-  #track(spec: SandboxSpec, mark: string, directory: string, container: Container): DockerSandbox {
+  #track(spec: SandboxSpec, mark: string, directory: string, container: Container, user: number): DockerSandbox {
     const { clock, log } = this.deps;
-    const sandbox = new DockerSandbox(
-      { clock, log, freezer: this.#freezer, gone: () => this.#live.delete(mark) },
-      spec,
-      directory,
-      container,
-    );
+    const gone = (): void => {
+      this.#live.delete(mark);
+      this.#users.release(user);
+    };
+    const sandbox = new DockerSandbox({ clock, log, freezer: this.#freezer, gone }, spec, directory, container, mark);
     this.#live.set(mark, sandbox);
     return sandbox;
   }
 
-  #container(spec: SandboxSpec, kind: RuntimeKind, directory: string): ContainerCreateOptions {
+  #container(
+    spec: SandboxSpec,
+    kind: RuntimeKind,
+    mark: string,
+    directory: string,
+    user: number,
+  ): ContainerCreateOptions {
     const memoryBytes = spec.memoryMb * 1024 * 1024;
     const env = {
+      HOME: "/tmp", // all that can be written to
       ...kindEnv(kind, spec.memoryMb),
       ...spec.env,
       WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
       WEFT_KIND: spec.kind,
+      ...(this.deps.reconnectMs === undefined ? {} : { WEFT_RECONNECT_MS: String(this.deps.reconnectMs) }),
     };
+    const { launcher } = this.deps;
+    const binds = [`${directory}:${LINK_DIRECTORY}:ro`];
+    let entrypoint: string[] | undefined;
+    if (kind.launcher !== undefined && launcher !== undefined) {
+      binds.push(`${dirname(launcher)}:${LAUNCHER_DIRECTORY}:ro`);
+      const args =
+        kind.family === BLACKBOX_KIND
+          ? [kind.launcher, ...kind.program]
+          : launcherArgs(kind, (path) => `${RUNTIME_DIRECTORY}${path.slice(path.indexOf("/"))}`);
+      entrypoint = [`${LAUNCHER_DIRECTORY}/${basename(launcher)}`, ...args];
+    }
     return {
       Image: kind.image,
-      User: USER,
+      ...(entrypoint && { Entrypoint: entrypoint }),
+      User: asUser(user),
       Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
       Labels: {
         [INVOKER_LABEL]: this.deps.invokerId,
         [DIRECTORY_LABEL]: this.deps.directory,
         [BOOT_LABEL]: this.deps.bootId,
+        [MARK_LABEL]: mark,
       },
       Hostname: "sandbox",
       HostConfig: {
-        Binds: [`${directory}:${LINK_DIRECTORY}:ro`],
+        Binds: binds,
         NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
-        SecurityOpt: ["no-new-privileges"],
+        SecurityOpt: ["no-new-privileges", `seccomp=${SECCOMP_PROFILE}`],
+        MaskedPaths: MASKED_PATHS,
         ReadonlyRootfs: true,
         // It is the sandbox's memory: half of it, so that who fills it hears "no space left" and is not killed.
         // Executable, because archives bring native modules.
@@ -275,7 +439,7 @@ export class DockerDriver implements SandboxDriver {
         CpuShares: Math.max(2, Math.round((1024 * spec.memoryMb) / MEMORY_MB_PER_1024_SHARES)),
         Ulimits: [
           { Name: "nofile", Soft: FILES_MAX, Hard: FILES_MAX },
-          { Name: "core", Soft: 0, Hard: 0 },
+          { Name: "core", Soft: CORE_BYTES, Hard: CORE_BYTES },
         ],
         IpcMode: "private",
         ShmSize: memoryBytes,
@@ -361,8 +525,8 @@ interface DockerError {
   readonly message: string;
 }
 
-function translate(thrown: unknown, dockerHost: string): WeftError {
-  if (thrown instanceof WeftError) return thrown;
+function translate(thrown: unknown, dockerHost: string): Error {
+  if (thrown instanceof WeftError || thrown instanceof ImageRefused) return thrown;
   const { code, message } = thrown as DockerError;
   if (code !== undefined && ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES", "EPIPE", "ENOTFOUND"].includes(code)) {
     return new WeftError("unavailable", "DRIVER_UNAVAILABLE", `no Docker answers at ${dockerHost}: ${message}`, {
@@ -379,9 +543,18 @@ function imageMissing(kind: string, why: string): WeftError {
   });
 }
 
-function languageVersionOf(first: Uint8Array, what: string): string {
+/** Rejects when it ends. */
+function endsEarly(sandbox: DockerSandbox, what: string): Promise<never> {
+  const early = sandbox.exited.then((exit): never => {
+    throw new WeftError("unavailable", "RUNTIME_DIED", `${what} ended before its runtime said hello`, { cause: exit });
+  });
+  early.catch(() => {}); // every sandbox ends some time
+  return early;
+}
+
+function helloOf(first: Uint8Array, what: string): Hello {
   const { message } = FromSandbox.decode(first);
-  if (message?.$case === "hello" && message.value.protocol === 1) return message.value.languageVersion;
+  if (message?.$case === "hello" && message.value.protocol === 1) return message.value;
   throw new WeftError("failedPrecondition", "RUNTIME_PROTOCOL", `${what} speaks another protocol`, {
     fix: "deploy/local/images",
   });

@@ -2,6 +2,7 @@
 
 import type { Container } from "dockerode";
 import { rm } from "node:fs/promises";
+import type { Readable } from "node:stream";
 
 import { sleep, type Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
@@ -32,13 +33,18 @@ export class DockerSandbox implements SandboxProcess {
   onRawOutput: (output: RawOutput) => void = () => {};
   readonly exited: Promise<SandboxExit>;
   languageVersion = "";
+  /** True when its runtime comes back to a later life. */
+  survives = false;
   #link: SocketLink | undefined;
+  #stopReading = (): void => {};
   #frozen: "no" | "file" | "docker" = "no";
   #lastWords = "";
   #destroyed: Promise<void> | undefined;
   /** It ends, for whatever reason. */
   #end: () => void = () => {};
   #ending = false;
+  /** Why we ended it, when we did. */
+  #verdict: SandboxExit | undefined;
   readonly #gate: RawOutputGate;
 
   constructor(
@@ -46,6 +52,7 @@ export class DockerSandbox implements SandboxProcess {
     readonly spec: SandboxSpec,
     private readonly directory: string,
     readonly container: Container,
+    private readonly name: string,
   ) {
     this.#gate = new RawOutputGate(deps.clock);
     this.exited = new Promise<void>((resolve) => {
@@ -54,6 +61,10 @@ export class DockerSandbox implements SandboxProcess {
         resolve();
       };
     }).then(() => (this.#destroyed ? killed : this.#findOut()));
+  }
+
+  get mark(): string | undefined {
+    return this.survives ? this.name : undefined;
   }
 
   get link(): SocketLink {
@@ -70,6 +81,7 @@ export class DockerSandbox implements SandboxProcess {
       this.onRawOutput(output);
     });
     this.#gate.add(stream);
+    this.#stopReading = () => (stream as Readable).destroy();
     stream.on("data", (bytes: Buffer) => {
       parser.push(bytes);
       this.#gate.count(bytes.length);
@@ -90,6 +102,12 @@ export class DockerSandbox implements SandboxProcess {
     });
   }
 
+  /** Kills it because it is above a limit. */
+  condemn(verdict: SandboxExit): void {
+    this.#verdict ??= verdict;
+    this.container.kill().catch(() => {}); // it has just ended by itself
+  }
+
   async freeze(): Promise<void> {
     if (this.#frozen !== "no" || this.#ending || this.#destroyed) return;
     if (await this.deps.freezer.freeze(this.container.id)) {
@@ -106,6 +124,15 @@ export class DockerSandbox implements SandboxProcess {
     this.#frozen = "no";
     if (how === "file") this.deps.freezer.thaw(this.container.id);
     else if (how === "docker") await this.#unlessOver(this.container.unpause());
+  }
+
+  /** Lets go of it without ending it: somebody else removes it, or takes it over. */
+  abandon(): void {
+    this.#destroyed ??= Promise.resolve();
+    this.#gate.close();
+    this.#stopReading();
+    this.#link?.close();
+    this.#end();
   }
 
   destroy(): Promise<void> {
@@ -141,6 +168,7 @@ export class DockerSandbox implements SandboxProcess {
     });
     try {
       const { StatusCode: code } = (await this.container.wait()) as { StatusCode: number };
+      if (this.#verdict) return this.#verdict;
       // V8 aborts when its heap is full; the first process of a container may get another signal than the one it asked for.
       if (code > SIGNALLED && /heap out of memory/i.test(this.#lastWords)) return this.#outOfMemory();
       for (let look = 0; look < OOM_LOOKS; look++) {

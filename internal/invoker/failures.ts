@@ -10,13 +10,18 @@ export interface Failure {
   readonly outcome: Outcome;
   readonly error: string;
   readonly timedOut?: boolean;
+  /** Ends its logs: what OpenWhisk's sentence, which clients compare, does not say. */
+  readonly note?: string;
 }
 
-export function runTimedOut(timeoutMs: number): Failure {
+/** @param initMs how long its code was loaded before; undefined when it was there already */
+export function runTimedOut(timeoutMs: number, initMs: number | undefined): Failure {
+  const before = initMs === undefined ? "" : `; before that, its code was loaded for ${initMs} ms`;
   return {
     outcome: "developerError",
     error: `The action exceeded its time limits of ${timeoutMs} milliseconds.`,
     timedOut: true,
+    note: `The action was stopped in its phase "run", ${timeoutMs} ms after it was called${before}.`,
   };
 }
 
@@ -25,6 +30,7 @@ export function initTimedOut(timeoutMs: number): Failure {
     outcome: "developerError",
     error: `The action exceeded its time limits of ${timeoutMs} milliseconds during initialization.`,
     timedOut: true,
+    note: `The action was stopped in its phase "init", when its code had been loaded for ${timeoutMs} ms.`,
   };
 }
 
@@ -49,6 +55,8 @@ function why(exit: SandboxExit | undefined, first: string): string {
       return `The action exhausted its memory and was aborted: its limit is ${exit.limitMb} MB.`;
     case "tooManyProcesses":
       return `${first}: it started more than ${exit.limit} processes.`;
+    case "outOfDisk":
+      return `The action wrote more than its sandbox holds and was aborted: its limit is ${exit.limitMb} MB on disk.`;
     case "exited":
       if (exit.signal !== undefined) return `${first} (signal ${exit.signal}).`;
       return exit.code === undefined ? `${first}.` : `${first} (exit code ${exit.code}).`;

@@ -24,6 +24,7 @@ import type { Network } from "../rpc/network.js";
 import { CodeCache, type CodeSource } from "./code-cache.js";
 import type { CodeStore } from "./code-store.js";
 import { FleetLinks } from "./fleet-links.js";
+import type { SandboxJournal } from "./journal.js";
 import { invokerMetrics, type InvokerMetrics } from "./metrics.js";
 import { RecordSpool } from "./record-spool.js";
 import { SandboxHost } from "./sandbox-host.js";
@@ -45,6 +46,8 @@ export interface InvokerDeps {
   /** Where dispatchers dial: host:port. */
   readonly address: string;
   readonly driver: SandboxDriver;
+  /** What an earlier life left, for this one to take over. */
+  readonly journal: SandboxJournal;
   readonly network: Network;
   readonly code: CodeSource;
   readonly codeStore: CodeStore;
@@ -112,6 +115,7 @@ export class Invoker {
     });
     this.#host = new SandboxHost({
       driver: deps.driver,
+      journal: deps.journal,
       code: this.#code,
       clock,
       random,
@@ -165,19 +169,21 @@ export class Invoker {
   }
 
   /**
-   * Removes what an earlier life left, finds out what can be run, and joins. Resolves when schedulers can see it; its
+   * Finds out what can be run, takes over what an earlier life left, removes the rest of it, and joins. Resolves when schedulers can see it; its
    * server must be listening before.
    * @throws what the driver or the coordination store throws; nothing is left behind then
    */
   async start(): Promise<void> {
     const { driver, settings, log } = this.deps;
-    const removed = await driver.cleanUp();
-    if (removed > 0) log.warn("sandboxes of an earlier life were removed", { sandboxes: removed });
     const possible = await driver.kinds();
     const { kinds } = settings;
     this.#kinds = kinds ? kinds.filter((kind) => possible.includes(kind)) : possible;
     const missing = kinds?.filter((kind) => !possible.includes(kind)) ?? [];
     if (missing.length > 0) log.warn("kinds that were asked for cannot be run here", { kinds: missing });
+    const adopted = await this.#host.adopt(this.#kinds);
+    if (adopted > 0) log.info("sandboxes of an earlier life were taken over", { sandboxes: adopted });
+    const removed = await driver.cleanUp();
+    if (removed > 0) log.warn("sandboxes of an earlier life were removed", { sandboxes: removed });
     this.#joined(await this.deps.coordination.join(this.#member(this.#bootId), settings.leaseTtlMs));
     this.#phase = "serving";
     this.#fleet.open();

@@ -74,7 +74,22 @@ export function invokerMetrics(registry: MetricsRegistry<"invoker">) {
     help: "What had to be dropped because records could not be handed over?",
     labels: { what: ["logs", "record"] },
   });
+  const adoptions = registry.counter({
+    name: "weft_invoker_adoptions_total",
+    help: "How many sandboxes of the life before were taken over, and how many were not?",
+    labels: { result: ["adopted", "lost"] },
+  });
   return {
+    adopted: adoptions.bound({ result: "adopted" }),
+    notAdopted: adoptions.bound({ result: "lost" }),
+    loadsSpared: registry.counter({
+      name: "weft_invoker_loads_spared_total",
+      help: "How many calls were told what an earlier load of their code said, because it failed again and again?",
+    }),
+    loadsPaused: registry.gauge({
+      name: "weft_invoker_loads_paused",
+      help: "How many action revisions are left alone for a while, because their code does not load?",
+    }),
     startCold: starts.bound({ start: "cold" }),
     startStem: starts.bound({ start: "stem" }),
     startWarm: starts.bound({ start: "warm" }),

@@ -210,6 +210,7 @@ describe("a call", () => {
     expect(record.timedOut).toBe(true);
     expect(record.logs.map((line) => line.slice(31))).toEqual([
       "stdout: working",
+      'stderr: The action was stopped in its phase "run", 150 ms after it was called; before that, its code was loaded for 0 ms.',
       "stderr: The action did not initialize or run as expected. Log data might be missing.",
     ]);
     expect(sandbox.destroyed).toBe(true);
@@ -219,6 +220,9 @@ describe("a call", () => {
     const slow = await call("init hang", { timeoutMs: 100, withinMs: 100 });
     expect(errorOf(slow.call)).toBe("The action exceeded its time limits of 100 milliseconds during initialization.");
     expect(slow.call.done).toMatchObject({ timedOut: true, initMs: 100 });
+    expect(slow.record.logs.at(-2)?.slice(31)).toBe(
+      'stderr: The action was stopped in its phase "init", when its code had been loaded for 100 ms.',
+    );
     const drained = world.invoker.drain(0);
     await world.elapse(5_000);
     await drained;

@@ -13,6 +13,7 @@ export class RunLogs {
   readonly lines: string[] = [];
   #bytes = 0;
   #truncated = false;
+  #note = "";
 
   /** @param limitBytes 0 keeps nothing */
   constructor(private readonly limitBytes: number) {}
@@ -35,6 +36,11 @@ export class RunLogs {
     this.#truncated = true;
   }
 
+  /** Ends them with a line of the invoker's own, which counts for no limit. */
+  note(text: string): void {
+    this.#note = text;
+  }
+
   /** Ends it. May be called once. */
   finish(nowWallMs: number, developerError: boolean): readonly string[] {
     if (this.limitBytes === 0) return [];
@@ -44,6 +50,7 @@ export class RunLogs {
         `${now} stderr: Logs were truncated because the total bytes size exceeds the limit of ${this.limitBytes} bytes.`,
       );
     }
+    if (this.#note !== "") this.lines.push(`${now} stderr: ${this.#note}`);
     if (developerError) {
       this.lines.push(`${now} stderr: The action did not initialize or run as expected. Log data might be missing.`);
     }

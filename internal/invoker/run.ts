@@ -77,7 +77,7 @@ export class Run {
     readonly request: RunRequest,
     readonly owner: RunOwner,
     /** The link it came by, which may have ended since. */
-    readonly session: WorkSession,
+    readonly session: Pick<WorkSession, "life" | "finished" | "sentBack">,
     /** The call's number on that link. */
     readonly call: number,
     readonly sandbox: Sandbox,

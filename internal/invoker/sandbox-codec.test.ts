@@ -78,7 +78,13 @@ describe("what a sandbox says to an invoker", () => {
 
   it.each<[name: string, bytes: Uint8Array]>([
     ["nothing", new Uint8Array()],
-    ["a second hello", encoded({ $case: "hello", value: { kind: "k", languageVersion: "1", protocol: 1 } })],
+    [
+      "a second hello",
+      encoded({
+        $case: "hello",
+        value: { kind: "k", languageVersion: "1", protocol: 1, reconnects: false, resumed: undefined },
+      }),
+    ],
     ["noise", Buffer.from("GET / HTTP/1.1\r\n")],
     ["a message cut short", Buffer.from([0x1a, 0x7f, 0x08])],
     ["an outcome that there is not", Buffer.from([0x1a, 0x02, 0x10, 0x09])],

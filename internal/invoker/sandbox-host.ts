@@ -4,6 +4,8 @@
 //       is really gone.
 //   H2. Starts that somebody waits for come before stem cells, and stem cells take only memory that is free.
 //   H3. An order is carried out once, however often it is said; one from a scheduler that was replaced is refused.
+//   H4. A sandbox of an earlier life is taken over only as what the journal says it is: the same action revision, with its
+//       code loaded or without. What cannot be told is removed.
 
 import { Backoff } from "../base/backoff.js";
 import { BoundedQueue } from "../base/bounded-queue.js";
@@ -12,14 +14,17 @@ import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
 import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
 import { EpochFence } from "../core/sandbox/slots.js";
 import type { SandboxState } from "../core/sandbox/state.js";
+import { LoadBreaker } from "../core/scaling/load-breaker.js";
 import type { CodeCache } from "./code-cache.js";
+import type { SandboxJournal } from "./journal.js";
 import { STATES, type EndName, type InvokerMetrics } from "./metrics.js";
-import { Sandbox, type SandboxDeps, type SandboxOrder } from "./sandbox.js";
+import { Sandbox, type LoadFailure, type SandboxDeps, type SandboxOrder } from "./sandbox.js";
 import { SandboxEncoder } from "./sandbox-codec.js";
 import type { InvokerSettings, StemSetting } from "./settings.js";
 
@@ -31,6 +36,8 @@ const ORDERS_REMEMBERED = 4_096;
 const STEM_WINDOW_MS = 10_000;
 const HOUSEKEEPING_MS_MAX = 1_000;
 const HOUSEKEEPING_MS_MIN = 20;
+/** Runtimes of an earlier life's sandboxes are given so long to come back: they try every 100 ms. */
+const ADOPT_WITHIN_MS = 4_000;
 
 export interface CreateOrder {
   readonly order: number;
@@ -53,6 +60,7 @@ export type HostReport =
 
 export interface SandboxHostDeps {
   readonly driver: SandboxDriver;
+  readonly journal: SandboxJournal;
   readonly code: CodeCache;
   readonly clock: Clock;
   readonly random: Random;
@@ -96,6 +104,9 @@ export class SandboxHost {
   /** Why making one failed, until that is reported. */
   readonly #failures = new WeakMap<Sandbox, string>();
   readonly #encoder = new SandboxEncoder();
+  readonly #loads = new LoadBreaker<LoadFailure>();
+  /** Sandboxes without a process, for code that does not load, and what ends each when it is to be tried again. */
+  readonly #standIns = new Map<Sandbox, () => void>();
   readonly #sandboxDeps: SandboxDeps;
   readonly fence = new EpochFence();
   #kinds: ReadonlySet<string> = new Set();
@@ -122,6 +133,8 @@ export class SandboxHost {
       tracer,
       code,
       encoder: this.#encoder,
+      loads: this.#loads,
+      chance: () => random.next(),
       cancelGraceMs: settings.cancelGraceMs,
       greedyClock: () => this.#greedyClock,
       changed: (sandbox, what) => {
@@ -134,8 +147,54 @@ export class SandboxHost {
     metrics.memoryTotal.set(settings.memoryMb * MIB);
     metrics.memoryUsed.from(() => this.#usedMb * MIB);
     metrics.memoryEvictable.from(() => this.evictableMb * MIB);
+    metrics.loadsPaused.from(() => this.#loads.paused(clock.monoMs()));
     metrics.startQueue.from(() => this.#demand.size + this.#stemStarts.size);
     metrics.startQueueAge.from(() => this.#demand.headAgeMs(clock.monoMs()) / 1_000);
+  }
+
+  /**
+   * Takes over what an earlier life left, as far as it fits; before `start`, and before the driver cleans up.
+   * @param kinds what is run here
+   * @returns how many
+   */
+  async adopt(kinds: readonly string[]): Promise<number> {
+    const { driver, journal, settings, metrics } = this.deps;
+    const entries = await journal.read();
+    let leftMb = settings.memoryMb;
+    const wanted = new Map(
+      entries
+        .filter(({ kind, memoryMb }) => {
+          if (!kinds.includes(kind) || memoryMb > leftMb) return false;
+          leftMb -= memoryMb;
+          return true;
+        })
+        .map((entry) => [entry.mark, { entry, number: (this.#next += 1) }]),
+    );
+    const survivors = [...wanted.values()].map(({ entry: { mark, kind, memoryMb, pidsMax }, number: sandbox }) => ({
+      mark,
+      spec: { sandbox, kind, memoryMb, pidsMax, env: settings.sandboxEnv },
+    }));
+    const adopted = (await driver.adopt?.(survivors, ADOPT_WITHIN_MS)) ?? [];
+    for (const { mark, process, loaded } of adopted) {
+      const of = wanted.get(mark);
+      wanted.delete(mark);
+      if (!of || (loaded && !of.entry.ask)) {
+        journal.remove(mark); // H4: it has somebody's code, and nobody knows whose
+        await process.destroy();
+        continue;
+      }
+      const { entry, number } = of;
+      const sandbox = this.#addAs(number, entry.kind, entry.memoryMb);
+      sandbox.createMs = entry.createMs;
+      sandbox.adopted(process, entry.ask, loaded);
+    }
+    const kept = this.#sandboxes.size;
+    for (const { mark } of entries) {
+      if (![...this.#sandboxes.values()].some(({ process }) => process?.mark === mark)) journal.remove(mark);
+    }
+    metrics.adopted.inc(kept);
+    metrics.notAdopted.inc(entries.length - kept);
+    return kept;
   }
 
   /** @param kinds what the driver can make */
@@ -199,15 +258,17 @@ export class SandboxHost {
       this.#refuse(key, by, action, "draining", "the invoker drains");
       return;
     }
-    if (!this.#kinds.has(action.kind)) {
+    if (!this.#kinds.has(neededKind(action.kind))) {
       this.#refuse(key, by, action, "startFailed", `this invoker does not run ${action.kind}`);
       return;
     }
+    if (this.#standIn(key, action, by)) return;
     this.#countDemand(action);
     const stem = this.#findStem(action);
     if (stem) {
       this.#remember(key, { sandbox: stem });
       stem.claim(action, by);
+      this.#writeDown(stem);
       this.deps.report({ kind: "sandbox", sandbox: stem, end: undefined, message: "" });
       this.#refillStems();
       return;
@@ -234,6 +295,28 @@ export class SandboxHost {
     if (!sandbox) return true;
     this.deps.slotsGone(number);
     sandbox.endWhenIdle("evicted");
+    return true;
+  }
+
+  /** Code that does not load gets no sandbox until it is tried again. @returns false when it is to be tried */
+  #standIn(key: string, action: ActionAsk, by: SandboxOrder): boolean {
+    const { clock, log } = this.deps;
+    const verdict = this.#loads.mayStart(action.revisionId, clock.monoMs());
+    if (verdict.kind === "load") return false;
+    this.#next += 1;
+    const sandbox = this.#addAs(this.#next, action.kind, 0); // it takes no memory
+    this.#remember(key, { sandbox });
+    sandbox.standIn(action, by);
+    this.#standIns.set(
+      sandbox,
+      clock.after(verdict.leftMs, () => sandbox.endWhenIdle("evicted")),
+    );
+    log.info("an action whose code does not load is left alone for a while", {
+      action: action.key,
+      failures: verdict.failures,
+      durationMs: Math.round(verdict.leftMs),
+    });
+    this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
     return true;
   }
 
@@ -287,10 +370,20 @@ export class SandboxHost {
 
   #add(kind: string, memoryMb: number): Sandbox {
     this.#next += 1;
-    const sandbox = new Sandbox(this.#next, kind, memoryMb, this.#sandboxDeps);
+    return this.#addAs(this.#next, kind, memoryMb);
+  }
+
+  #addAs(number: number, kind: string, memoryMb: number): Sandbox {
+    const sandbox = new Sandbox(number, kind, memoryMb, this.#sandboxDeps);
     this.#sandboxes.set(sandbox.number, sandbox);
     this.#usedMb += memoryMb;
     return sandbox;
+  }
+
+  #writeDown({ process, kind, memoryMb, createMs, ask }: Sandbox): void {
+    const mark = process?.mark;
+    if (mark === undefined) return;
+    this.deps.journal.put({ mark, kind, memoryMb, pidsMax: this.deps.settings.pidsMax, createMs, ask });
   }
 
   #pump(): void {
@@ -335,6 +428,7 @@ export class SandboxHost {
       }
       sandbox.madeWallMs = { from: orderedWallMs, to: clock.wallMs() };
       sandbox.started(process);
+      this.#writeDown(sandbox);
       if (stem) stem.backoff.reset();
       this.deps.report({ kind: "sandbox", sandbox, end: undefined, message: "" });
     } catch (thrown) {
@@ -390,7 +484,11 @@ export class SandboxHost {
     this.#usedMb -= sandbox.memoryMb;
     metrics.ends.bound({ reason }).inc();
     this.#aborts.get(sandbox.number)?.abort();
-    if (sandbox.process) this.#destroy(sandbox, sandbox.process);
+    this.#standIns.get(sandbox)?.();
+    this.#standIns.delete(sandbox);
+    const { process } = sandbox;
+    if (process?.mark !== undefined) this.deps.journal.remove(process.mark);
+    if (process) this.#destroy(sandbox, process);
     log.debug("a sandbox ended", { sandboxId: sandbox.number, action: sandbox.ask?.key, reason });
     if (sandbox.ask) this.deps.slotsGone(sandbox.number);
     this.deps.report({ kind: "sandbox", sandbox, end: reason, message: this.#failures.get(sandbox) ?? "" });
@@ -431,6 +529,7 @@ export class SandboxHost {
     while (this.#destroying.size > 0 || this.#starts.size > 0) {
       await Promise.all([...this.#destroying.values(), ...this.#starts]);
     }
+    await this.deps.journal.flushed();
   }
 
   // ---- stem cells and idleness ----

@@ -8,6 +8,8 @@
 //   B3. A run that must be stopped takes the sandbox with it, but not its neighbours: the sandbox takes nothing new, and
 //       ends when they have ended. Its own caller is answered at once.
 //   B4. A call costs no timer: one timer per sandbox is set for the earliest moment at which it must look.
+//   B5. Code that failed to load again and again is left alone for a while: calls are told what the last load said, by the
+//       sandbox that they came to, which has no code then, or by a stand-in, which has no process either.
 
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
@@ -20,6 +22,7 @@ import type { RawOutput, SandboxExit, SandboxProcess } from "../core/sandbox/dri
 import { priorityOf, type Pooled } from "../core/sandbox/pool.js";
 import { SlotTable } from "../core/sandbox/slots.js";
 import { sandboxMachine, type SandboxState } from "../core/sandbox/state.js";
+import type { LoadBreaker, LoadVerdict } from "../core/scaling/load-breaker.js";
 import type { CodeCache, LoadableRevision } from "./code-cache.js";
 import {
   canceled,
@@ -53,7 +56,11 @@ export interface SandboxDeps {
   readonly metrics: InvokerMetrics;
   readonly tracer: Tracer;
   readonly encoder: SandboxEncoder;
-  readonly code: CodeCache;
+  readonly code: Pick<CodeCache, "load">;
+  /** What is known of code that does not load (B5). */
+  readonly loads: LoadBreaker<LoadFailure>;
+  /** Between 0 and 1. */
+  readonly chance: () => number;
   readonly cancelGraceMs: number;
   /** The clock of the greedy-dual eviction. */
   readonly greedyClock: () => number;
@@ -68,7 +75,19 @@ type Code =
   | { readonly kind: "fetching" }
   | { readonly kind: "ready"; readonly revision: LoadableRevision }
   | { readonly kind: "loading"; readonly revision: LoadableRevision; readonly payer: Run; readonly span: Span }
-  | { readonly kind: "loaded"; readonly revision: { readonly spec: LoadableRevision["spec"] } };
+  | { readonly kind: "loaded"; readonly revision: { readonly spec: LoadableRevision["spec"] } }
+  /** B5: of a stand-in. */
+  | { readonly kind: "failed" };
+
+/** What a load of code said that failed, as each of its calls is told. */
+export interface LoadFailure {
+  readonly spec: LoadableRevision["spec"];
+  readonly outcome: Failure["outcome"];
+  readonly resultJson: Uint8Array;
+  readonly timedOut: boolean;
+}
+
+type KnownFailure = Extract<LoadVerdict<LoadFailure>, { readonly kind: "answer" }>;
 
 /** Who asked for it, to be told when it is there. */
 export interface SandboxOrder {
@@ -88,6 +107,8 @@ export class Sandbox implements Pooled {
   #slots: SlotTable | undefined;
   #process: SandboxProcess | undefined;
   #exit: SandboxExit | undefined;
+  /** It comes from an earlier life, and its runtime has loaded the code already. */
+  #resumed = false;
   #power: "on" | "freezing" | "off" | "thawing" = "on";
   #freezable = true;
   #code: Code = NO_CODE;
@@ -155,7 +176,7 @@ export class Sandbox implements Pooled {
   // ---- its life ----
 
   /** It is made, or taken, for an action. Its code is fetched while the driver works. */
-  claim(ask: ActionAsk, order: SandboxOrder): void {
+  claim(ask: ActionAsk, order: SandboxOrder | undefined): void {
     this.#ask = ask;
     this.#slashedName = `/${ask.key}`;
     this.#slots = new SlotTable(ask.revisionId, Math.max(1, ask.concurrency));
@@ -179,6 +200,25 @@ export class Sandbox implements Pooled {
     });
     void process.link.closed.then(() => this.#lost());
     this.#state = sandboxMachine.step("starting", this.#ask ? "ready" : "prepared");
+    this.#becameReady();
+  }
+
+  /**
+   * It comes from an earlier life of the invoker.
+   * @param ask undefined: it is a stem cell
+   * @param loaded its runtime has loaded the code
+   */
+  adopted(process: SandboxProcess, ask: ActionAsk | undefined, loaded: boolean): void {
+    this.#resumed = loaded;
+    if (ask) this.claim(ask, undefined);
+    this.started(process);
+  }
+
+  /** B5. It is there at once, and tells its calls what is known as long as that is all there is. */
+  standIn(ask: ActionAsk, order: SandboxOrder): void {
+    this.#code = { kind: "failed" };
+    this.claim(ask, order);
+    this.#state = sandboxMachine.step("starting", "ready");
     this.#becameReady();
   }
 
@@ -257,7 +297,8 @@ export class Sandbox implements Pooled {
       this.#send(run, this.#code.revision.spec);
       return;
     }
-    run.startKind = this.#code.kind === "loaded" ? "frozen" : this.origin;
+    if (this.#code.kind === "loaded" || this.#resumed) run.startKind = this.#power === "on" ? "warm" : "frozen";
+    else run.startKind = this.origin;
     run.dueMonoMs = run.request.expiresMonoMs;
     this.#waiting.push(run);
     this.#arm(run.dueMonoMs);
@@ -318,6 +359,16 @@ export class Sandbox implements Pooled {
       case "loaded": {
         const { spec } = this.#code.revision;
         for (const run of this.#waiting.splice(0)) this.#send(run, spec);
+        return;
+      }
+      case "failed": {
+        const verdict = this.deps.loads.known(this.#slots?.revisionId ?? "", this.deps.clock.monoMs());
+        if (verdict.kind === "answer") {
+          this.#tellAll(verdict);
+          return;
+        }
+        for (const run of [...this.#waiting]) this.#sendBack(run, "staleLease");
+        this.endWhenIdle("evicted");
       }
     }
   }
@@ -352,7 +403,9 @@ export class Sandbox implements Pooled {
     this.deps.code.load(ask.key, ask.revisionId).then(
       (revision) => {
         if (this.#state === "gone") return;
-        this.#code = { kind: "ready", revision };
+        this.#code = this.#resumed
+          ? { kind: "loaded", revision: { spec: revision.spec } }
+          : { kind: "ready", revision };
         this.#advance();
       },
       (thrown: unknown) => {
@@ -367,7 +420,10 @@ export class Sandbox implements Pooled {
     const gone = error.kind === "notFound";
     if (!gone) this.deps.log.warn("the code of an action could not be fetched", { action: ask.key, error });
     // Without a call nobody needs to know: the first one tries again, and is told.
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0) {
+      if (gone && this.#resumed) this.#gone("evicted");
+      return;
+    }
     for (const run of [...this.#waiting]) {
       // What nobody waits for is tried again elsewhere; a caller is told.
       if (!gone && run.request.async) this.#sendBack(run, "staleLease");
@@ -377,8 +433,13 @@ export class Sandbox implements Pooled {
   }
 
   #init(revision: LoadableRevision): void {
-    const { clock, tracer, encoder } = this.deps;
+    const { clock, tracer, encoder, loads } = this.deps;
     const now = clock.monoMs();
+    const verdict = loads.mayLoad(this.#slots?.revisionId ?? "", now);
+    if (verdict.kind === "answer") {
+      this.#tellAll(verdict);
+      return;
+    }
     const payer = this.#waiting.find((run) => now < run.request.expiresMonoMs);
     if (!payer || !this.#ask) {
       for (const run of [...this.#waiting]) this.#sendBack(run, "expired");
@@ -406,6 +467,7 @@ export class Sandbox implements Pooled {
       __OW_DEADLINE: String(Math.round(payer.startWallMs + this.#ask.timeoutMs)),
     };
     if (caller.apiKey !== "") env["__OW_API_KEY"] = caller.apiKey;
+    if (this.#ask.concurrency > 1) env["__OW_ALLOW_CONCURRENT"] = "true";
     this.#process?.link.send(
       encoder.init({
         actionName: this.#ask.key.slice(this.#ask.key.lastIndexOf("/") + 1),
@@ -418,6 +480,32 @@ export class Sandbox implements Pooled {
       }),
     );
     this.#arm(payer.dueMonoMs);
+  }
+
+  /** B5 */
+  #tellAll({ failure, failures, leftMs }: KnownFailure): void {
+    const { clock, metrics } = this.deps;
+    for (const run of [...this.#waiting]) {
+      metrics.loadsSpared.inc();
+      run.startKind = "warm"; // nothing was started for it
+      run.spec = failure.spec;
+      const again = leftMs < 1_000 ? "soon" : `in ${Math.ceil(leftMs / 1_000)} s`;
+      run.logs.add(
+        "stderr",
+        nanosOfMs(clock.wallMs()),
+        `The code was not loaded for this activation: that failed ${failures} times in a row, the last time as told here. It is tried again ${again}.`,
+      );
+      this.#finish(run, failure.outcome, failure.resultJson, failure.resultJson.length, failure.timedOut, true);
+    }
+  }
+
+  /** B5 */
+  #loadFailed(failure: Omit<LoadFailure, "spec">): void {
+    if (this.#code.kind !== "loading") return;
+    const { revision, payer } = this.#code;
+    const { loads, clock, chance } = this.deps;
+    const known = { ...failure, spec: revision.spec };
+    loads.failed(payer.ask.revisionId, known, payer.startMonoMs, clock.monoMs(), chance());
   }
 
   /** The first call is what it was made for: its trace tells what the start took. A stem cell was made for nobody. */
@@ -495,6 +583,7 @@ export class Sandbox implements Pooled {
   // ---- how calls end ----
 
   #fail(run: Run, failure: Failure): void {
+    if (failure.note !== undefined) run.logs.note(failure.note);
     this.#finish(run, failure.outcome, errorJson(failure.error), 0, failure.timedOut ?? false, false);
   }
 
@@ -595,13 +684,17 @@ export class Sandbox implements Pooled {
       case "initialising": {
         if (run.canceledBecause === undefined) metrics.initTimeouts.inc();
         const failure = run.canceledBecause === undefined ? initTimedOut(timeoutMs) : canceled(run.canceledBecause);
+        if (run.canceledBecause === undefined) this.#loadFailed(toldBy(failure));
         this.#endInit(metrics.initFailed, run);
         this.#failRuns(failure);
         return;
       }
       case "running":
         if (run.canceledBecause === undefined) metrics.runTimeouts.inc();
-        this.#fail(run, run.canceledBecause === undefined ? runTimedOut(timeoutMs) : canceled(run.canceledBecause));
+        this.#fail(
+          run,
+          run.canceledBecause === undefined ? runTimedOut(timeoutMs, run.initMs) : canceled(run.canceledBecause),
+        );
         return;
       case "over":
     }
@@ -678,14 +771,16 @@ export class Sandbox implements Pooled {
     const { metrics } = this.deps;
     if (!ok) {
       const failure = initFailed(error);
+      const json = "json" in failure ? failure.json : errorJson(failure.error);
+      this.#loadFailed({ outcome: failure.outcome, resultJson: json, timedOut: false });
       this.#endInit(metrics.initFailed, payer);
       for (const run of this.#runs.values()) {
         run.spec ??= revision.spec;
-        const json = "json" in failure ? failure.json : errorJson(failure.error);
         this.#finish(run, failure.outcome, json, run === payer ? error.length : 0, false, false);
       }
       return;
     }
+    this.deps.loads.loaded(payer.ask.revisionId);
     this.#initMs = this.#endInit(metrics.initOk, payer);
     this.#code = { kind: "loaded", revision: { spec: revision.spec } }; // the code itself may go
     this.#send(payer, revision.spec);
@@ -753,7 +848,10 @@ export class Sandbox implements Pooled {
     if (this.#state === "gone") return;
     this.#dying = true;
     const payer = this.#code.kind === "loading" ? this.#code.payer : undefined;
-    if (payer) this.#endInit(this.deps.metrics.initFailed, payer);
+    if (payer) {
+      this.#loadFailed(toldBy(sandboxEnded(this.#exit, true, payer.logs.tail())));
+      this.#endInit(this.deps.metrics.initFailed, payer);
+    }
     this.#passRaw(undefined);
     if (this.#exit?.kind === "outOfMemory") {
       this.deps.log.info("a sandbox ran out of memory", { sandboxId: this.number, action: this.#ask?.key });
@@ -761,4 +859,8 @@ export class Sandbox implements Pooled {
     this.#failRuns((run) => sandboxEnded(this.#exit, payer !== undefined, (payer ?? run).logs.tail()));
     this.#gone("died");
   }
+}
+
+function toldBy({ outcome, error, timedOut = false }: Failure): Omit<LoadFailure, "spec"> {
+  return { outcome, resultJson: errorJson(error), timedOut };
 }

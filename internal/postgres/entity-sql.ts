@@ -1,7 +1,17 @@
 // Entities as rows, and the statements that more than one kind of entity needs.
 
 import { hasCode } from "../core/action/exec.js";
-import type { Action, Exec, KeyValue, Package, Rule, Stored, Trigger } from "../core/action/types.js";
+import { imageOfKind } from "../core/action/image.js";
+import {
+  BLACKBOX_KIND,
+  type Action,
+  type Exec,
+  type KeyValue,
+  type Package,
+  type Rule,
+  type Stored,
+  type Trigger,
+} from "../core/action/types.js";
 import type { Draft, Revision } from "../core/action/store.js";
 import { only, type Queryable, type Value } from "./database.js";
 
@@ -128,7 +138,7 @@ export function draftValues(
     keyValuesText(draft.annotations),
     keyValuesText(draft.parameters ?? []),
     packageOf(draft.name),
-    draft.exec?.kind,
+    draft.exec && runtimeText(draft.exec),
     draft.exec?.main,
     draft.exec?.binary,
     draft.exec && hasCode(draft.exec) ? draft.exec.codeDigest : undefined,
@@ -182,14 +192,21 @@ type ExecColumns = Pick<EntityRow, "runtime" | "main" | "archive" | "code_digest
 type LimitColumns = Pick<EntityRow, "timeout_ms" | "memory_mb" | "logs_mb" | "concurrency">;
 
 function execOf(row: ExecColumns): Exec {
+  const image = imageOfKind(row.runtime ?? "");
   return {
-    kind: row.runtime ?? "",
+    kind: image === undefined ? (row.runtime ?? "") : BLACKBOX_KIND,
+    ...(image === undefined ? {} : { image }),
     main: row.main ?? undefined,
     binary: row.archive ?? false,
     codeDigest: row.code_digest ?? "",
     codeSize: row.code_size ?? 0,
     ...(typeof row.components === "string" ? { components: JSON.parse(row.components) as string[] } : {}),
   };
+}
+
+/** A kind, or "blackbox:<image>". */
+function runtimeText({ kind, image }: Exec): string {
+  return image === undefined ? kind : `${BLACKBOX_KIND}:${image}`;
 }
 
 function limitsOf(row: LimitColumns): Action["limits"] {
@@ -244,7 +261,7 @@ export async function insertRevision(transaction: Queryable, revision: Revision)
     revision.revisionId,
     revision.actionKey,
     revision.version,
-    revision.exec.kind,
+    runtimeText(revision.exec),
     revision.exec.main,
     revision.exec.binary,
     revision.exec.codeDigest,

@@ -512,6 +512,7 @@ async function reviseActions(
       revision.version !== action.version ||
       revision.exec.codeDigest !== action.exec.codeDigest ||
       revision.exec.kind !== action.exec.kind ||
+      revision.exec.image !== action.exec.image ||
       revision.exec.main !== action.exec.main
     ) {
       throw stale();

@@ -17,7 +17,7 @@ import type { Log } from "../base/log.js";
 import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
 import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
-import { kindEnv, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { ProcessSandbox } from "./process-sandbox.js";
@@ -40,6 +40,8 @@ export interface ProcessDriverDeps {
   readonly manifest: RuntimeManifest;
   /** The compiled runtimes: dist/runtimes. */
   readonly runtimesDirectory: string;
+  /** The launcher's program. Default none: kinds that need one cannot be made. */
+  readonly launcher?: string | undefined;
   /**
    * This driver's own, absolute and short (a socket's path has room for some hundred bytes), the same in each life of the
    * invoker. Made with mode 0700.
@@ -55,11 +57,17 @@ export interface ProcessDriverDeps {
 
 /** What was found on this machine. */
 interface Found {
-  /** Programs by kind. */
-  readonly programs: ReadonlyMap<string, string>;
+  /** What is started, by kind. */
+  readonly programs: ReadonlyMap<string, Started>;
   /** Ends the runtime when this process ends, even while user code does not let it look at its socket. */
   readonly setpriv: boolean;
   readonly prlimit: boolean;
+}
+
+interface Started {
+  /** Program and arguments. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export class ProcessDriver implements SandboxDriver {
@@ -176,14 +184,13 @@ export class ProcessDriver implements SandboxDriver {
   #spawn(
     spec: SandboxSpec,
     kind: RuntimeKind,
-    program: string,
+    program: Started,
     found: Found,
     mark: string,
     directory: string,
     work: string,
   ): ProcessSandbox {
-    const [, ...args] = kind.command;
-    const command = [program, ...args.map((arg) => (arg.includes("/") ? join(this.deps.runtimesDirectory, arg) : arg))];
+    const command = [...program.command];
     if (found.prlimit) {
       const limits = ["--core=0", `--nofile=${FILES_MAX}`];
       if (kind.addressSpaceHeadroomMb !== undefined) {
@@ -192,7 +199,7 @@ export class ProcessDriver implements SandboxDriver {
       command.unshift("prlimit", ...limits);
     }
     if (found.setpriv) command.unshift("setpriv", "--pdeathsig", "KILL");
-    const [file = program, ...rest] = command;
+    const [file = "", ...rest] = command;
     const child = spawn(file, rest, {
       detached: true, // leads a session and a group of its own (P1)
       cwd: work,
@@ -203,6 +210,7 @@ export class ProcessDriver implements SandboxDriver {
         HOME: work,
         TMPDIR: work,
         LANG: "C.UTF-8",
+        ...program.env,
         ...kindEnv(kind, spec.memoryMb),
         ...spec.env,
         WEFT_SOCKET: join(directory, "s"),
@@ -327,12 +335,37 @@ export class ProcessDriver implements SandboxDriver {
       this.#answers("setpriv", ["--pdeathsig", "KILL", "true"]),
       this.#answers("prlimit", ["--core=0", "true"]),
     ]);
-    const programs = new Map<string, string>();
+    const programs = new Map<string, Started>();
     for (const kind of this.deps.manifest.kinds) {
-      const program = kind.command[0] === "node" ? this.#node(kind) : await this.#interpreter(kind);
+      const program = kind.launcher === undefined ? await this.#served(kind) : await this.#launched(kind);
       if (program !== undefined) programs.set(kind.kind, program);
     }
     return { programs, setpriv: setpriv !== undefined, prlimit: prlimit !== undefined };
+  }
+
+  /** A kind with a runtime server of its own. */
+  async #served(kind: RuntimeKind): Promise<Started | undefined> {
+    const program = kind.command[0] === "node" ? this.#node(kind) : await this.#interpreter(kind);
+    const args = kind.command.slice(1).map((arg) => (arg.includes("/") ? this.#fileOf(arg) : arg));
+    return program === undefined ? undefined : { command: [program, ...args], env: {} };
+  }
+
+  /** A kind that the launcher serves: its program is here, and of the kind's version. */
+  async #launched(kind: RuntimeKind): Promise<Started | undefined> {
+    const { launcher } = this.deps;
+    if (launcher === undefined) return undefined;
+    const command = [launcher, ...launcherArgs(kind, (path) => this.#fileOf(path))];
+    const [program] = kind.program;
+    if (program === undefined) return { command, env: {} };
+    const version = versionIn(
+      (await this.#answers(program, ["--version"])) ?? "",
+      kind.kind.slice(kind.family.length + 1),
+    );
+    return version === undefined ? undefined : { command, env: { WEFT_LANGUAGE_VERSION: version } };
+  }
+
+  #fileOf(path: string): string {
+    return join(this.deps.runtimesDirectory, path);
   }
 
   /** The node that runs us. Without its own kind in the manifest it serves the default: newer ones run older code. */
@@ -375,6 +408,11 @@ export class ProcessDriver implements SandboxDriver {
       fix: `install ${kind.replace(":", " ")} on this machine, or use the docker driver`,
     });
   }
+}
+
+/** The version in what a program says of itself, when it is the wanted one or begins with it: "3.1.2" for "3.1". */
+export function versionIn(said: string, wanted: string): string | undefined {
+  return [...said.matchAll(/\d+(\.\d+)*/g)].map(([v]) => v).find((v) => v === wanted || v.startsWith(`${wanted}.`));
 }
 
 function languageVersionOf(first: Uint8Array, what: string): string {

@@ -5,6 +5,7 @@ import {
   credentials,
   Metadata,
   type CallOptions,
+  type ChannelCredentials,
   type ChannelOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
@@ -36,6 +37,13 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 export interface GrpcNetworkOptions {
   /** Shared by all roles of a cluster; sent with every call. "" sends none (a client of the public API). */
   readonly clusterKey: string;
+  /** For addresses that speak TLS; undefined: none does. */
+  readonly tls?: {
+    /** Certificates of who may sign, PEM; undefined: those that the machine trusts. */
+    readonly ca?: string;
+    /** Certificates are not looked at. */
+    readonly insecure?: boolean;
+  };
 }
 
 /** Reaches other processes over gRPC; keeps one channel per address. */
@@ -63,7 +71,7 @@ export class GrpcNetwork implements Network {
   client(address: string): Client {
     let client = this.#clients.get(address);
     if (!client) {
-      client = new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+      client = new Client(address, this.#credentials(), CHANNEL_OPTIONS);
       this.#clients.set(address, client);
     }
     return client;
@@ -127,6 +135,13 @@ export class GrpcNetwork implements Network {
   close(): void {
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
+  }
+
+  #credentials(): ChannelCredentials {
+    const { tls } = this.options;
+    if (!tls) return credentials.createInsecure();
+    const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);
+    return credentials.createSsl(ca, null, null, { rejectUnauthorized: tls.insecure !== true });
   }
 
   #metadata(headers: Readonly<Record<string, string>> | undefined): Metadata {

@@ -1,14 +1,13 @@
 // Every case is answered twice: by grpc-js, which is the oracle, and by the fast path.
 
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
-import { Client, credentials, Metadata, Server, status, type ServiceError } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../test/harness/eventually.js";
 import { WeftError } from "../base/errors.js";
-import { silentLog, type Log } from "../base/log.js";
+import { silentLog } from "../base/log.js";
 import { systemClock } from "../boot/system.js";
 import type { CallContext } from "./call-context.js";
-import { FastUnary } from "./fast-unary.js";
 import { MESSAGE_BYTES_MAX } from "./link.js";
 import { RpcServer, type RpcServerDeps } from "./server.js";
 import { fromStatus } from "./status.js";
@@ -30,13 +29,13 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function serve(fastUnary: boolean, deps: Partial<RpcServerDeps> = {}): Promise<World> {
+async function serve(fast: boolean, deps: Partial<RpcServerDeps> = {}): Promise<World> {
   const observed: (string | undefined)[] = [];
   const seen: CallContext[] = [];
   const server = new RpcServer({
     log: silentLog,
     clock: systemClock,
-    fastUnary,
+    fast,
     observe: (_path, kind) => observed.push(kind),
     ...deps,
   });
@@ -389,27 +388,5 @@ describe("what no client of gRPC would send", () => {
     }
     await eventually(() => world.observed.length === world.seen.length && world.seen.length > 0);
     expect(new Set(world.observed)).toEqual(new Set(["canceled"]));
-  });
-});
-
-describe("a grpc-js that is built otherwise", () => {
-  it("is noticed, told, and left to serve by itself", () => {
-    const fast = new FastUnary({
-      clock: systemClock,
-      log: silentLog,
-      admit: () => undefined,
-      observe: () => undefined,
-    });
-    expect(fast.attach({} as unknown as Server)).toBe(false);
-    expect(fast.attach({ http2Servers: {} } as unknown as Server)).toBe(false);
-    const odd = { listeners: () => [] };
-    expect(fast.attach({ http2Servers: new Map([[odd, {}]]) } as unknown as Server)).toBe(false);
-  });
-
-  it("is the one that this file knows", async () => {
-    const warnings: string[] = [];
-    const log: Log = { ...silentLog, warn: (message) => warnings.push(message) };
-    await serve(true, { log });
-    expect(warnings).toEqual([]);
   });
 });

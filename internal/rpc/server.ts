@@ -18,11 +18,13 @@ import { connect } from "node:net";
 import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
+import { Waits } from "../base/waits.js";
 import type { CallContext } from "./call-context.js";
 import { CLUSTER_KEY_HEADER } from "./channel.js";
-import { FastUnary } from "./fast-unary.js";
+import { Front } from "./front.js";
+import { PEER_HEADER } from "./http2/connection.js";
 import { grpcMessageStream } from "./grpc-stream.js";
-import { MESSAGE_BYTES_MAX, StreamLink, type Link, type LinkMethod } from "./link.js";
+import { MESSAGE_BYTES_MAX, StreamLink, type Link, type LinkMethod, type MessageStream } from "./link.js";
 import { toStatus } from "./status.js";
 
 export interface RpcServerDeps {
@@ -30,8 +32,8 @@ export interface RpcServerDeps {
   readonly clock: Clock;
   /** When set, every call must present it: this server is for roles only. */
   readonly clusterKey?: string;
-  /** False leaves unary calls to grpc-js. Default true. */
-  readonly fastUnary?: boolean;
+  /** False leaves every call to grpc-js. Default true. */
+  readonly fast?: boolean;
   /** Told of every finished unary or streaming call, for metrics. */
   readonly observe?: (path: string, errorKind: string | undefined, seconds: number) => void;
 }
@@ -57,12 +59,20 @@ export class RpcServer {
     // Channelz stays on although nobody reads it: without it forceShutdown of 1.14.7 forgets to end the sessions.
   });
   readonly #links = new Set<Link<unknown, unknown>>();
-  readonly #fast: FastUnary;
+  readonly #waits: Waits;
+  readonly #front: Front;
 
   constructor(private readonly deps: RpcServerDeps) {
-    this.#fast = new FastUnary({
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#waits = new Waits(deps.clock);
+    this.#front = new Front({
       clock: deps.clock,
       log: deps.log,
+      waits: this.#waits,
+      serves: deps.fast !== false,
+      inject: (connection) => {
+        injector.injectConnection(connection);
+      },
       admit: (clusterKey) => {
         this.#admit(clusterKey);
       },
@@ -74,17 +84,23 @@ export class RpcServer {
 
   /** Serves a link; `accept` must set the link's callbacks before it returns. It may throw to refuse. */
   serveLink<Up, Down>(method: LinkMethod<Up, Down>, accept: (link: Link<Up, Down>, call: LinkCall) => void): void {
+    const open = (stream: MessageStream, call: LinkCall): void => {
+      const link = new StreamLink<Up, Down>(stream, method.up, method.down, method.framed);
+      this.#links.add(link as Link<unknown, unknown>);
+      link.afterClosed = () => this.#links.delete(link as Link<unknown, unknown>);
+      accept(link, call);
+    };
     const handle = (call: ServerDuplexStream<Buffer, Buffer>): void => {
       try {
         this.#admit(headerOf(call.metadata, CLUSTER_KEY_HEADER));
-        const link = new StreamLink<Up, Down>(grpcMessageStream(call), method.up, method.down, method.framed);
-        this.#links.add(link as Link<unknown, unknown>);
-        link.afterClosed = () => this.#links.delete(link as Link<unknown, unknown>);
-        accept(link, { peer: call.getPeer(), header: (name) => headerOf(call.metadata, name) });
+        open(grpcMessageStream(call), { peer: peerOf(call.metadata), header: (name) => headerOf(call.metadata, name) });
       } catch (thrown) {
         call.emit("error", toStatus(thrown));
       }
     };
+    this.#front.serveStream(method.path, (stream, peer, header) => {
+      open(stream, { peer, header });
+    });
     const identity = (message: Buffer): Buffer => message;
     this.#server.register(method.path, handle, identity, identity, "bidi");
   }
@@ -105,7 +121,7 @@ export class RpcServer {
           )
         : this.#unary(method.path, (ctx, message: Buffer) => (handler as UnaryHandler)(ctx, decode(message) as never));
       if (!method.responseStream) {
-        this.#fast.serve(method.path, async (ctx, message) =>
+        this.#front.serveUnary(method.path, async (ctx, message) =>
           method.responseSerialize(await (handler as UnaryHandler)(ctx, decode(message) as never)),
         );
       }
@@ -117,7 +133,7 @@ export class RpcServer {
   serveRaw(path: string, handler: (ctx: CallContext, request: Buffer) => Promise<Buffer>): void {
     const identity = (message: Buffer): Buffer => message;
     this.#server.register(path, this.#unary(path, handler) as never, identity, identity, "unary");
-    this.#fast.serve(path, handler);
+    this.#front.serveUnary(path, handler);
   }
 
   /** The server below, for reflection and health services that come as packages. */
@@ -134,34 +150,32 @@ export class RpcServer {
   async listen(address: string): Promise<string> {
     const socket = address.startsWith("unix:") ? address.slice("unix:".length) : undefined;
     if (socket !== undefined) await removeDeadSocket(socket);
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-        if (error) {
-          reject(
-            new WeftError("unavailable", "CANNOT_LISTEN", `cannot listen on ${address}: ${error.message}`, {
-              cause: error,
-              fix: "stop what uses the port, or choose another one",
-            }),
-          );
-        } else {
-          if (this.deps.fastUnary !== false && !this.#fast.attach(this.#server)) {
-            this.deps.log.warn("unary calls take the slow path: grpc-js is not as it was");
-          }
-          resolve(address.replace(/:\d+$/, `:${port}`));
-        }
+    try {
+      const port = await this.#front.listen(socket === undefined ? hostAndPort(address) : { path: socket });
+      return address.replace(/:\d+$/, `:${port}`);
+    } catch (thrown) {
+      const error = toWeftError(thrown);
+      throw new WeftError("unavailable", "CANNOT_LISTEN", `cannot listen on ${address}: ${error.message}`, {
+        cause: thrown,
+        fix: "stop what uses the port, or choose another one",
       });
-    });
+    }
   }
 
   /** Ends links, lets calls finish for `graceMs`, then ends them too. */
   async close(graceMs: number): Promise<void> {
     for (const link of this.#links) link.close();
-    const cancel = this.deps.clock.after(graceMs, () => this.#server.forceShutdown());
+    this.#front.stopListening();
+    const cancel = this.deps.clock.after(graceMs, () => {
+      this.#server.forceShutdown();
+      this.#front.destroy();
+    });
     await new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve());
     });
+    await this.#front.drained();
     cancel();
-    this.#fast.close();
+    this.#waits.close();
   }
 
   #admit(key: string | undefined): void {
@@ -271,7 +285,7 @@ export class RpcServer {
       },
       log: deps.log,
       get peer(): string {
-        return call.getPeer();
+        return peerOf(call.metadata);
       },
       header: (name) => headerOf(call.metadata, name),
       headers: () => headersOf(call.metadata),
@@ -301,12 +315,21 @@ function headerOf(metadata: Metadata, name: string): string | undefined {
   return typeof value === "string" ? value : value.toString("base64");
 }
 
+function peerOf(metadata: Metadata): string {
+  return headerOf(metadata, PEER_HEADER) ?? "unknown";
+}
+
 function headersOf(metadata: Metadata): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name of Object.keys(metadata.getMap())) {
-    if (!name.endsWith("-bin")) headers[name] = metadata.get(name).join(", ");
+    if (!name.endsWith("-bin") && name !== PEER_HEADER) headers[name] = metadata.get(name).join(", ");
   }
   return headers;
+}
+
+function hostAndPort(address: string): { readonly host: string; readonly port: number } {
+  const [, bracketed, host, port] = /^(?:\[(.+)\]|(.+)):(\d+)$/.exec(address) ?? [];
+  return { host: bracketed ?? host ?? address, port: Number(port ?? 0) };
 }
 
 /** A process that was killed leaves its socket behind. One that somebody listens on is left alone: binding tells. */

@@ -699,7 +699,7 @@ export class Scheduler {
     this.#endOrder(invoker, order, "failed");
     const demand = this.#demands.get(order.revisionId);
     if (!demand) return;
-    demand.breaker.failed(`${invoker.id}: ${message}`, order.orderedMonoMs, nowMonoMs);
+    demand.breaker.failed(`${invoker.id}: ${message}`, order.orderedMonoMs, nowMonoMs, this.deps.random.next());
     this.deps.log.warn("a sandbox could not be started", {
       action: order.actionKey,
       revision: order.revisionId,

@@ -21,9 +21,17 @@ describe("the codec of the nodejs runtime", () => {
   it("says hello, init results and run results as generated code would", () => {
     const of = (message: FromSandbox["message"]): string =>
       Buffer.from(FromSandbox.encode({ message }).finish()).toString("hex");
-    expect(encodeHello("nodejs:20", "20.20.2").toString("hex")).toBe(
-      of({ $case: "hello", value: { kind: "nodejs:20", languageVersion: "20.20.2", protocol: 1 } }),
-    );
+    for (const [reconnects, resumed] of [
+      [false, undefined],
+      [true, undefined],
+      [true, { loaded: false }],
+      [true, { loaded: true }],
+    ] as const) {
+      const value = { kind: "nodejs:20", languageVersion: "20.20.2", protocol: 1, reconnects, resumed };
+      expect(encodeHello("nodejs:20", "20.20.2", reconnects, resumed).toString("hex")).toBe(
+        of({ $case: "hello", value }),
+      );
+    }
     expect(encodeInitResult(false, '{"error":"ü"}').toString("hex")).toBe(
       of({ $case: "initResult", value: { ok: false, errorJson: Buffer.from('{"error":"ü"}') } }),
     );

@@ -302,8 +302,17 @@ const numberField = (number: number, value: number | bigint): Buffer =>
 const textField = (number: number, text: string): Buffer =>
   text === "" ? Buffer.alloc(0) : chunkField(number, Buffer.from(text));
 
-export function encodeHello(kind: string, languageVersion: string): Buffer {
-  return chunkField(1, Buffer.concat([textField(1, kind), textField(2, languageVersion), numberField(3, 1)]));
+/** @param resumed set on every connection but the first: whether code was loaded before it */
+export function encodeHello(
+  kind: string,
+  languageVersion: string,
+  reconnects = false,
+  resumed?: { readonly loaded: boolean },
+): Buffer {
+  const fields = [textField(1, kind), textField(2, languageVersion), numberField(3, 1)];
+  fields.push(numberField(4, reconnects ? 1 : 0));
+  if (resumed) fields.push(chunkField(5, numberField(1, resumed.loaded ? 1 : 0)));
+  return chunkField(1, Buffer.concat(fields));
 }
 
 export function encodeInitResult(ok: boolean, errorJson: string): Buffer {

@@ -20,10 +20,9 @@ export async function load(init: Init, workDir: string): Promise<Main> {
   process.chdir(dir);
   offerModules(workDir);
   if (init.binary) {
-    // Not loaded for those who bring no archive.
-    const { unzip } = await import("./unzip.js");
-    unzip(init.code, dir);
-    return pick(await importAny(entryOf(dir)), main, "the archive");
+    await unpack(init.code, dir);
+    const { path, name } = entryOf(dir, main);
+    return pick(await importAny(path), name, "the archive");
   }
   const name = init.actionName.split("/").at(-1) ?? "action";
   const source = init.code
@@ -38,6 +37,12 @@ export async function load(init: Init, workDir: string): Promise<Main> {
   const modulePath = path.replace(/\.js$/, ".mjs");
   renameSync(path, modulePath);
   return pick(await importAny(modulePath), main, fileName);
+}
+
+/** What reads archives is not loaded for those who bring none. */
+async function unpack(code: Buffer, dir: string): Promise<void> {
+  if (code[0] === 0x1f && code[1] === 0x8b) await (await import("./untar.js")).untar(code, dir);
+  else (await import("./unzip.js")).unzip(code, dir);
 }
 
 /**
@@ -97,7 +102,24 @@ function pick(exported: unknown, main: string, where: string): Main {
   );
 }
 
-function entryOf(dir: string): string {
+/**
+ * The file to load, and what to call in it. As in OpenWhisk, "other.niam" is `niam` of the module "other" if there is
+ * such a file; else it is `niam` of something that the usual module exports as "other".
+ */
+function entryOf(dir: string, main: string): { readonly path: string; readonly name: string } {
+  const [file = "", ...rest] = main.split(".");
+  if (rest.length > 0) {
+    const path = fileOf(dir, [`${file}.js`, join(file, "index.js"), `${file}.mjs`, `${file}.cjs`]);
+    if (path !== undefined) return { path, name: rest.join(".") };
+  }
+  return { path: usualEntryOf(dir), name: main };
+}
+
+function fileOf(dir: string, candidates: readonly string[]): string | undefined {
+  return candidates.map((name) => join(dir, name)).find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+}
+
+function usualEntryOf(dir: string): string {
   const manifest = join(dir, "package.json");
   let entry = "index.js";
   if (existsSync(manifest)) {
@@ -109,10 +131,7 @@ function entryOf(dir: string): string {
     }
     if (typeof parsed?.main === "string" && parsed.main !== "") entry = parsed.main;
   }
-  const candidates = [entry, `${entry}.js`, join(entry, "index.js"), "index.mjs", "index.cjs"];
-  const found = candidates
-    .map((name) => join(dir, name))
-    .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  const found = fileOf(dir, [entry, `${entry}.js`, join(entry, "index.js"), "index.mjs", "index.cjs"]);
   if (found === undefined) throw new Error(`the archive has no "${entry}"; name the file in package.json's "main"`);
   return found;
 }

@@ -2,7 +2,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdirSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { isPromise } from "node:util/types";
 import {
@@ -42,6 +42,8 @@ const BETWEEN_BYTES_MAX = 64 * 1024;
 const MEMORY_EVERY_MS = 1_000;
 /** Results that are gathered; a larger one is sent by itself. */
 const GATHER_BYTES = 64 * 1024;
+/** Time between two tries to connect again. */
+const RECONNECT_EVERY_MS = 100;
 /** Results that wait so long are sent before the next run begins, whose code may keep the thread. */
 const GATHER_MS = 1;
 
@@ -64,14 +66,21 @@ if (socketPath === undefined) {
   process.stderr.write("WEFT_SOCKET is not set: this program is started by a Weft invoker\n");
   process.exit(2);
 }
-for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "NODE_OPTIONS"])
+/** How long it holds out without an invoker; 0: its end is the end of its invoker's process. */
+const reconnectMs = Number(process.env["WEFT_RECONNECT_MS"] ?? 0);
+/** Where a debugger is waited for; 0: nowhere. */
+const inspectPort = Number(process.env["WEFT_INSPECT"] ?? 0);
+for (const name of ["WEFT_SOCKET", "WEFT_KIND", "WEFT_WORKDIR", "WEFT_RECONNECT_MS", "WEFT_INSPECT", "NODE_OPTIONS"])
   Reflect.deleteProperty(process.env, name);
 mkdirSync(workDir, { recursive: true });
 
-const socket = connect(socketPath);
 const runs = new Map<number, Running>();
 const current = new AsyncLocalStorage<Running>();
 const runtimeDirectory = `${import.meta.dirname}/`;
+/** As it stands before the names of the action's files in traces. */
+const actionDirectory = new RegExp(`(?:file://)?${workDir.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}/action-\\w+/`, "g");
+const FRAME = /^\s+at /;
+const NODES_FRAME = /^\s+at .*\(?(?:node:|<anonymous>\))/;
 let only: Running | undefined;
 let main: Main | undefined;
 let initStarted = false;
@@ -84,20 +93,11 @@ let memoryIsDue = false;
 /** What loads code is itself loaded while nobody waits: after hello. */
 let loader: Promise<typeof import("./load.js")> | undefined;
 
-socket.on("connect", () => {
-  send(encodeHello(kind, process.versions.node));
-  loader = import("./load.js");
-});
-socket.on("error", () => process.exit(1));
-socket.on("close", () => process.exit(0));
-readFrames((bytes, from, to) => {
-  const message = decodeToSandbox(bytes, from, to);
-  if (message === undefined)
-    process.exit(3); // a message of a newer protocol: doing part of it would be worse
-  else if (message.kind === "run") run(message.run);
-  else if (message.kind === "init") void initialise(message.init);
-  else cancel(message.cancel);
-});
+/** Before the first hello there is nothing to resume. */
+let greeted = false;
+/** The invoker is gone, and has been since then. */
+let aloneSinceMs: number | undefined;
+let socket = open(socketPath);
 
 captureOutput();
 process.on("unhandledRejection", (reason) => crash(reason));
@@ -107,6 +107,39 @@ process.on("exit", () => {
   if (only !== undefined) endPartial(only);
   flush();
 });
+
+function open(path: string): Socket {
+  const opened = connect(path);
+  opened.on("connect", () => {
+    aloneSinceMs = undefined;
+    const resumed = greeted ? { loaded: main !== undefined } : undefined;
+    greeted = true;
+    send(encodeHello(kind, process.versions.node, reconnectMs > 0, resumed));
+    loader ??= import("./load.js");
+  });
+  opened.on("error", () => {}); // "close" follows
+  opened.on("close", () => left(path));
+  readFrames(opened, (bytes, from, to) => {
+    const message = decodeToSandbox(bytes, from, to);
+    if (message === undefined)
+      process.exit(3); // a message of a newer protocol: doing part of it would be worse
+    else if (message.kind === "run") run(message.run);
+    else if (message.kind === "init") void initialise(message.init);
+    else cancel(message.cancel);
+  });
+  return opened;
+}
+
+/** The connection ended. What was outstanding is lost to whoever asked; what is idle waits for the invoker's next life. */
+function left(path: string): void {
+  if (!greeted) process.exit(1);
+  const idle = runs.size === 0 && initStarted === (main !== undefined);
+  if (reconnectMs === 0 || crashed || !idle) process.exit(0);
+  gathered = 0; // numbers of calls begin anew
+  aloneSinceMs ??= performance.now();
+  if (performance.now() - aloneSinceMs > reconnectMs) process.exit(0);
+  setTimeout(() => (socket = open(path)), RECONNECT_EVERY_MS);
+}
 
 async function initialise(init: Init): Promise<void> {
   if (initStarted) {
@@ -121,7 +154,10 @@ async function initialise(init: Init): Promise<void> {
   only = loading;
   try {
     const { load } = await (loader ??= import("./load.js"));
+    const debugging = inspectPort > 0 ? await import("./inspect.js") : undefined;
+    debugging?.waitForDebugger(inspectPort);
     main = await load(init, workDir);
+    debugging?.stopIn(main);
     endPartial(loading);
     only = undefined;
     concurrency = init.concurrency;
@@ -131,7 +167,9 @@ async function initialise(init: Init): Promise<void> {
     endPartial(loading);
     only = undefined;
     initStarted = false;
-    send(encodeInitResult(false, errorJson(`Initialization has failed due to: ${describe(thrown)}`)));
+    const place = placeOf(thrown);
+    const where = place === undefined ? "" : ` (${place})`;
+    send(encodeInitResult(false, errorJson(`Initialization has failed due to: ${describe(thrown)}${where}`)));
   }
 }
 
@@ -283,8 +321,11 @@ function settle(running: Running, outcome: RunOutcome, json: string): void {
   answer(running.call, outcome, json, running.truncated, memoryBytes);
 }
 
+let crashed = false;
+
 /** An error outside every call: nobody can say what state the code is in, so the sandbox ends. */
 function crash(thrown: unknown): void {
+  crashed = true;
   if (runs.size === 0) writeLine(only, STDERR, `${thrown instanceof Error ? userStack(thrown) : String(thrown)}\n`);
   for (const running of [...runs.values()]) fail(running, thrown);
   flush();
@@ -458,7 +499,7 @@ function send(message: Buffer): void {
   const frame = Buffer.allocUnsafe(4 + message.length);
   frame.writeUInt32BE(message.length, 0);
   message.copy(frame, 4);
-  socket.write(frame);
+  if (aloneSinceMs === undefined) socket.write(frame);
 }
 
 // Where several runs share the thread, the results of one turn of the event loop leave together: writing them one by one
@@ -518,11 +559,11 @@ function flush(): void {
   if (socket.writableLength > 0) out = Buffer.allocUnsafeSlow(GATHER_BYTES);
 }
 
-function readFrames(onFrame: (bytes: Buffer, from: number, to: number) => void): void {
+function readFrames(from: Socket, onFrame: (bytes: Buffer, from: number, to: number) => void): void {
   let pieces: Buffer[] = [];
   let have = 0;
   let want = 4;
-  socket.on("data", (chunk: Buffer) => {
+  from.on("data", (chunk: Buffer) => {
     let bytes = chunk;
     if (have > 0) {
       pieces.push(chunk);
@@ -567,11 +608,42 @@ function describe(thrown: unknown): string {
   return thrown.message === "" ? thrown.name : thrown.message;
 }
 
-/** The stack without the runtime's own frames, nor those of Node that led there. */
+/** Errors that are the cause of another are told with it, so deep. */
+const CAUSES_MAX = 5;
+
+/**
+ * The stack as its developer knows it: without the runtime's own frames and without those of Node around it, so that the
+ * action's own file comes first, named as in the archive; and what caused it.
+ */
 function userStack(error: Error): string {
-  const lines = (error.stack ?? String(error)).split("\n");
-  const own = lines.findIndex((line) => line.includes(runtimeDirectory));
-  const users = own > 0 ? lines.slice(0, own) : lines;
-  while (users.length > 1 && /^\s+at .*\(?node:/.test(users.at(-1) ?? "")) users.pop();
-  return users.join("\n");
+  const stacks: string[] = [];
+  let one: unknown = error;
+  for (let depth = 0; one instanceof Error && depth <= CAUSES_MAX; depth++) {
+    stacks.push(userFrames(one).join("\n"));
+    one = one.cause;
+  }
+  return stacks.join("\ncaused by: ");
+}
+
+/** The message, a line or more, and the frames. */
+function userFrames(error: Error): readonly string[] {
+  const lines = (error.stack ?? String(error)).replaceAll(actionDirectory, "").split("\n");
+  const first = lines.findIndex((line) => FRAME.test(line));
+  if (first < 0) return lines;
+  const frames = lines.slice(first);
+  const own = frames.findIndex((line) => line.includes(runtimeDirectory));
+  const users = own < 0 ? frames : frames.slice(0, own);
+  while (NODES_FRAME.test(users.at(-1) ?? "")) users.pop();
+  const from = users.findIndex((line) => !NODES_FRAME.test(line));
+  return [...lines.slice(0, first), ...users.slice(Math.max(0, from))];
+}
+
+/** "file:line" of the action's own frame where an error comes from; undefined when it is told already. */
+function placeOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || thrown instanceof SyntaxError) return undefined;
+  for (const line of userFrames(thrown)) {
+    const place = FRAME.test(line) ? /([^\s()]+:\d+):\d+\)?$/.exec(line)?.[1] : undefined;
+    if (place !== undefined && !place.startsWith("node:")) return place;
+  }
+  return undefined;
 }

@@ -1,14 +1,10 @@
 // Reads zip archives: enough of the format for what zip, 7z and npm tools write (stored and deflated entries), and
 // strict about what could harm: names that leave the directory, more bytes than declared, more bytes than allowed.
 
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, isAbsolute, join, normalize, sep } from "node:path";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { inflateRawSync } from "node:zlib";
-
-/** Entries in one archive: a large node_modules has some ten thousand. */
-const ENTRIES_MAX = 100_000;
-/** Bytes that all entries may take unpacked. */
-const UNPACKED_BYTES_MAX = 512 * 1024 * 1024;
+import { ENTRIES_MAX, link, placeOf, UNPACKED_BYTES_MAX } from "./place.js";
 
 const END_OF_DIRECTORY = 0x06054b50;
 const DIRECTORY_ENTRY = 0x02014b50;
@@ -45,10 +41,7 @@ export function unzip(archive: Buffer, into: string): void {
     const name = archive.toString("utf8", at + 46, at + 46 + nameLength);
     at += 46 + nameLength + extraLength + commentLength;
 
-    const target = normalize(join(into, name));
-    if (name.includes("\0") || name.startsWith("/") || !(target + sep).startsWith(into + sep)) {
-      throw new Error(`the archive's entry "${name}" points outside of it`);
-    }
+    const target = placeOf(into, name);
     if (name.endsWith("/")) {
       mkdirSync(target, { recursive: true });
       continue;
@@ -61,16 +54,11 @@ export function unzip(archive: Buffer, into: string): void {
     const data = archive.subarray(dataAt, dataAt + packed);
     const content = unpack(name, method, data, unpacked);
     try {
-      mkdirSync(dirname(target), { recursive: true });
       if ((mode & LINK_MASK) === LINK) {
-        // npm leaves some in node_modules/.bin. Those that stay inside are as good as files.
-        const to = content.toString("utf8");
-        if (isAbsolute(to) || !(normalize(join(dirname(target), to)) + sep).startsWith(into + sep)) {
-          throw new Error("it is a symbolic link that points outside");
-        }
-        symlinkSync(to, target);
+        link(into, target, content.toString("utf8"));
         continue;
       }
+      mkdirSync(dirname(target), { recursive: true });
       writeFileSync(target, content);
       if (mode & 0o111) chmodSync(target, 0o755);
     } catch (thrown) {

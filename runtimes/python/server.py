@@ -25,6 +25,9 @@ BETWEEN_BYTES_MAX = 64 * 1024
 RESULT_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
 EXCERPT_BYTES = 1024
 
+# Time between two tries to connect again.
+RECONNECT_EVERY_S = 0.1
+
 SUCCESS, APPLICATION_ERROR, DEVELOPER_ERROR = 1, 2, 3
 STDOUT, STDERR = 1, 2
 
@@ -91,22 +94,56 @@ def number(field, value):
 class Link:
     """Frames over the socket. Writes come from several threads."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(path)
-        self.reader = self.socket.makefile("rb", 64 * 1024)
+    def __init__(self, path, patience_s):
+        # Seconds to hold out without an invoker; 0: the end of its process is the end of the sandbox.
+        self.path, self.patience_s = path, patience_s
         self.lock = threading.Lock()
+        self.greeted = False
+        self.connect()
 
-    def send(self, *messages):
-        data = b"".join(struct.pack(">I", len(m)) + m for m in messages)
+    def connect(self):
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            opened.connect(self.path)
+        except OSError:
+            opened.close()
+            raise
         with self.lock:
+            self.socket, self.reader = opened, opened.makefile("rb", 64 * 1024)
+
+    def reconnect(self):
+        """Returns False when nobody came back in time."""
+        with self.lock:
+            self.greeted = False
+        self.reader.close()
+        self.socket.close()
+        until = time.monotonic() + self.patience_s
+        while time.monotonic() < until:
+            time.sleep(RECONNECT_EVERY_S)
+            try:
+                self.connect()
+                return True
+            except OSError:
+                continue
+        return False
+
+    def send(self, message, greets=False):
+        data = struct.pack(">I", len(message)) + message
+        with self.lock:
+            self.greeted |= greets
+            if not self.greeted:
+                return  # nobody is there to hear it, or the first word is not said
             try:
                 self.socket.sendall(data)
             except OSError:
-                os._exit(0)  # the end of the connection is the end of the sandbox
+                if not self.patience_s:
+                    os._exit(0)  # the end of the connection is the end of the sandbox
 
     def receive(self):
-        head = self.reader.read(4)
+        try:
+            head = self.reader.read(4)
+        except OSError:
+            return None
         if len(head) < 4:
             return None
         (length,) = struct.unpack(">I", head)
@@ -290,10 +327,12 @@ class UnfitResult(Exception):
 
 
 class Runtime:
-    def __init__(self, link, work_dir, kind):
+    def __init__(self, link, work_dir, kind, inspect_port):
         self.link, self.work_dir, self.kind = link, work_dir, kind
+        self.inspect_port = inspect_port  # where a debugger is waited for; 0: nowhere
         self.pid = os.getpid()
         self.main = None
+        self.directory = None
         self.takes = 0
         self.concurrency = 1
         self.log_limit = 0
@@ -305,6 +344,13 @@ class Runtime:
         self.pool = None
         self.loops = threading.local()
         self.inbox = queue.SimpleQueue()
+        # Inits and runs that are not answered. Only what is idle outlives its invoker.
+        self.outstanding = 0
+        self.counting = threading.Lock()
+
+    def count(self, by):
+        with self.counting:
+            self.outstanding += by
 
     def output(self):
         return self.only or (self.current and self.current.get()) or self.between
@@ -325,14 +371,17 @@ class Runtime:
             act(data)
 
     def read(self):
-        version = "%d.%d.%d" % sys.version_info[:3]
-        self.link.send(chunk(1, text(1, self.kind) + text(2, version) + number(3, 1)))
+        self.greet(b"")
         while True:
             frame = self.link.receive()
             if frame is None:
-                os._exit(0)
+                if self.outstanding or not self.link.reconnect():
+                    os._exit(0)
+                self.greet(chunk(5, number(1, int(self.main is not None))))
+                continue
             for field, value in read_fields(frame):
                 if field == 1:
+                    self.count(1)
                     self.inbox.put((self.init, value))
                 elif field == 2:
                     self.accept(value)
@@ -340,6 +389,12 @@ class Runtime:
                     self.cancel(value)
                 else:
                     os._exit(3)  # a message of a newer protocol: doing part of it would be worse
+
+    def greet(self, resumed):
+        version = "%d.%d.%d" % sys.version_info[:3]
+        reconnects = number(4, int(self.link.patience_s > 0))
+        hello = chunk(1, text(1, self.kind) + text(2, version) + number(3, 1) + reconnects + resumed)
+        self.link.send(hello, greets=True)
 
     # ---- init ----
 
@@ -370,18 +425,21 @@ class Runtime:
             os.environ.update(env)
             if not code:
                 raise Unloadable("Missing main/no code to execute.")
+            stop_in = wait_for_debugger(self.inspect_port) if self.inspect_port else None
             found = self.load(name.split("/")[-1] or "action", main, code, binary)
             self.takes = parameters_of(found)
+            if stop_in:
+                found = stop_in(found)
         except Unloadable as error:
             problem = str(error)
             self.only.write(STDERR, problem + "\n")
         except SyntaxError as error:
-            sys.stderr.writelines(traceback.format_exception_only(type(error), error))
+            sys.stderr.write(self.readable(traceback.format_exception_only(type(error), error)))
             where = os.path.basename(error.filename or name)
             problem = "%s: %s (%s:%s)" % (type(error).__name__, error.msg, where, error.lineno)
         except BaseException as error:  # whatever user code raises while it is loaded
-            traceback.print_exception(type(error), error, skip_own(error.__traceback__))
-            problem = "%s: %s" % (type(error).__name__, error)
+            self.print_trace(error)
+            problem = "%s: %s%s" % (type(error).__name__, error, self.place_of(error))
         self.only.end()
         self.only = None
         if problem is None:
@@ -392,11 +450,27 @@ class Runtime:
             self.main = found
         self.answer_init(problem and "Initialization has failed due to: " + problem)
 
+    def print_trace(self, error):
+        sys.stderr.write(self.readable(traceback.format_exception(type(error), error, skip_own(error.__traceback__))))
+
+    def readable(self, lines):
+        """With the action's own files named as in its archive."""
+        trace = "".join(lines)
+        return trace.replace(self.directory + os.sep, "") if self.directory else trace
+
+    def place_of(self, error):
+        """" (file:line)" of the action's own frame that an error comes from; "" when there is none."""
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if self.directory and frame.filename.startswith(self.directory + os.sep):
+                return " (%s:%d)" % (frame.filename[len(self.directory) + 1:], frame.lineno)
+        return ""
+
     def answer_init(self, problem):
         self.link.send(chunk(2, number(1, 0 if problem else 1) + (chunk(2, error_json(problem)) if problem else b"")))
+        self.count(-1)
 
     def load(self, name, main, code, binary):
-        directory = tempfile.mkdtemp(prefix="action-", dir=self.work_dir)
+        directory = self.directory = tempfile.mkdtemp(prefix="action-", dir=self.work_dir)
         os.chdir(directory)
         sys.path.insert(0, directory)
         if binary:
@@ -486,6 +560,7 @@ class Runtime:
                 continue
             run[name] = value.decode() if isinstance(value, bytes) and name != "params" else value
         self.contexts[run["call"]] = Context(run)
+        self.count(1)
         self.inbox.put((self.begin, run))
 
     def begin(self, run):
@@ -549,7 +624,7 @@ class Runtime:
         asyncio = sys.modules.get("asyncio")
         if asyncio and isinstance(error, asyncio.CancelledError) and self.contexts[call].cancelled.is_set():
             return APPLICATION_ERROR, error_json("The activation was cancelled.")
-        traceback.print_exception(type(error), error, skip_own(error.__traceback__))
+        self.print_trace(error)
         return APPLICATION_ERROR, error_json(str(error) or type(error).__name__)
 
     @staticmethod
@@ -611,6 +686,7 @@ class Runtime:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         self.link.send(chunk(3, number(1, call) + number(2, outcome) + chunk(3, result)
                              + number(4, int(output.truncated)) + number(5, memory)))
+        self.count(-1)
 
 
 class Unloadable(Exception):
@@ -631,6 +707,54 @@ def parameters_of(function):
     return min(2, max(len(wanted), min(1, len(positional))))
 
 
+def wait_for_debugger(port):
+    """Returns when a debugger is there: how to stop in a function. debugpy where it is installed, else pdb over a socket."""
+    try:
+        import debugpy
+    except ImportError:
+        return wait_for_pdb(port)
+    debugpy.listen(("127.0.0.1", port))
+    sys.stderr.write("debugpy listens on 127.0.0.1:%d\n" % port)
+    debugpy.wait_for_client()
+    return lambda function: stopping(function, debugpy.breakpoint)
+
+
+def wait_for_pdb(port):
+    import pdb
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        sys.stderr.write("pdb listens on 127.0.0.1:%d: nc 127.0.0.1 %d    (debugpy is not installed)\n" % (port, port))
+        talk = listener.accept()[0]
+    # Two files: one for both ways forgets what it has read ahead whenever it writes.
+    says, hears = talk.makefile("w", encoding="utf-8"), talk.makefile("r", encoding="utf-8")
+    debugger = pdb.Pdb(stdin=hears, stdout=says, nosigint=True)
+
+    def stop_in(function):
+        if inspect.iscoroutinefunction(function):
+            return stopping(function, debugger.set_trace)
+
+        def stopped(*args):
+            value = debugger.runcall(function, *args)
+            if getattr(debugger, "_user_requested_quit", False):
+                raise RuntimeError("the debugger ended the run")
+            return value
+        return stopped
+    return stop_in
+
+
+def stopping(function, stop):
+    """The function, with a stop right before it: a step goes into it."""
+    if inspect.iscoroutinefunction(function):
+        async def stopped(*args):
+            stop()
+            return await function(*args)
+        return stopped
+
+    def stopped(*args):
+        stop()
+        return function(*args)
+    return stopped
+
+
 def skip_own(tb):
     """The traceback without the runtime's own frames."""
     while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
@@ -645,8 +769,10 @@ def start():
         sys.exit(2)
     kind = os.environ.pop("WEFT_KIND", "python:%d.%d" % sys.version_info[:2])
     work_dir = os.environ.pop("WEFT_WORKDIR", None) or "/tmp"
+    patience_s = int(os.environ.pop("WEFT_RECONNECT_MS", None) or 0) / 1000
     os.makedirs(work_dir, exist_ok=True)
-    runtime = Runtime(Link(path), work_dir, kind)
+    inspect_port = int(os.environ.pop("WEFT_INSPECT", "0"))
+    runtime = Runtime(Link(path, patience_s), work_dir, kind, inspect_port)
     sys.stdout = Stream(runtime, STDOUT)
     sys.stderr = Stream(runtime, STDERR)
     os.register_at_fork(after_in_child=runtime.forked)

@@ -2,9 +2,9 @@
 
 import { InvokeRequest } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { capacity, ECHO_ACTION, PARAMS, worst, type BenchContext, type RowResult } from "./capacity.js";
-import { coldStarts } from "./cold.js";
 import { ECHO_BIDI, ECHO_UNARY, INVOKE, type LoadOrder } from "./protocol.js";
 import { restCapacity } from "./rest.js";
+import { coldStarts, parallelStarts, platformShare, stemStarts } from "./starts.js";
 import { median, ratioOf, type Pair } from "./statistics.js";
 
 export interface Row {
@@ -52,6 +52,24 @@ export const ROWS: readonly Row[] = [
     title: "cold Invoke p50 \u00f7 bare Docker create + start + ready",
     floor: { kind: "atMost", value: 1.25 },
     run: coldStarts,
+  },
+  {
+    id: "C3",
+    title: "Invoke p50 where a stem cell waits \u00f7 bare Docker create + start + ready",
+    floor: { kind: "atMost", value: 0.06 },
+    run: stemStarts,
+  },
+  {
+    id: "C4",
+    title: "what of a cold Invoke is the platform's, p50: all but the driver's create and the action's init",
+    floor: { kind: "atMost", value: 8 },
+    run: platformShare,
+  },
+  {
+    id: "C6",
+    title: "cold starts/s of a burst \u00f7 bare Docker's starts/s at its best",
+    floor: { kind: "atLeast", value: 0.93 },
+    run: parallelStarts,
   },
 ];
 

@@ -64,12 +64,16 @@ function steps(mode: "dev" | "up"): void {
     expect(text).toContain(from);
     writeFileSync(join(folder, file), text.replace(from, to));
   };
-  /** What is the same wherever it is; the order of annotations says nothing. */
+  /** What is the same wherever it is; the order of annotations says nothing, and what a feed was told is told there. */
   const entity = async (of: Fabric, words: string): Promise<unknown> => {
     const shown = JSON.parse(await of.ok(...words.split(" "), "--json")) as { annotations: { key: string }[] };
-    const annotations = [...shown.annotations].sort((a, b) => (a.key < b.key ? -1 : 1));
+    const annotations = shown.annotations
+      .filter(({ key }) => key !== "weft-feed-inputs")
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
     return { ...shown, annotations, etag: "", updateTime: "" };
   };
+  /** Of the first operation of the first API. */
+  const apiUrl = async (of: Fabric): Promise<string | undefined> => /https?:\S+/.exec(await of.ok("api", "list"))?.[0];
   const EVERYTHING = [
     "package greet",
     "package tools",
@@ -206,7 +210,9 @@ function steps(mode: "dev" | "up"): void {
     try {
       const bring = (...args: readonly string[]) =>
         there.fabric.weft("wsk-import", "--apihost", fabric.rest, "--auth", fabric.auth, "--json", ...args);
-      const named = EVERYTHING.filter((one) => one !== "action alone" && !one.startsWith("api "));
+      const entities = EVERYTHING.filter((one) => one !== "action alone" && !one.startsWith("api "));
+      // An API comes as a whole.
+      const named = [...entities, "api /hello"];
       const dry = await bring("--dry-run");
       expect([dry.code, changes(JSON.parse(dry.stdout) as Plan)]).toEqual([0, named.map((one) => `create ${one}`)]);
       expect(await there.fabric.ok("action", "list")).toBe("");
@@ -216,6 +222,9 @@ function steps(mode: "dev" | "up"): void {
         0,
         expect.objectContaining({ length: named.length }),
       ]);
+      const digits = await there.fabric.ok("action", "get", "greet/hello", "--json");
+      expect(digits).toContain("12345678901234567890");
+      expect(digits).toContain("2.50");
       const again = await bring("--overwrite");
       expect([again.code, changes(JSON.parse(again.stdout) as Plan)]).toEqual([0, []]);
 
@@ -225,7 +234,14 @@ function steps(mode: "dev" | "up"): void {
         inner: "other",
       });
       expect(await there.fabric.ok("rule", "get", "greet-rule")).toMatch(/state +inactive/);
-      for (const of of ["action get greet/hello", "package get greet", "package get mine", "package get tools"]) {
+      const page = await http(fabric.rest, new URL((await apiUrl(fabric)) ?? "").pathname);
+      const copied = await http(there.fabric.rest, new URL((await apiUrl(there.fabric)) ?? "").pathname);
+      expect([copied.status, copied.body]).toEqual([200, page.body]);
+      for (const of of [
+        ...["action get greet/hello", "action get greet/talk", "action get greet/twice", "action get greet/page"],
+        ...["package get greet", "package get mine", "package get tools"],
+        ...["trigger get greeted", "trigger get fed", "rule get greet-rule"],
+      ]) {
         const [here, copy] = await Promise.all([fabric, there.fabric].map((one) => entity(one, of)));
         // A version is given to what is created.
         expect(copy).toEqual(here);

@@ -50,6 +50,7 @@ export class PublicClient {
           codeDigest: "",
           codeSize: 0,
           components: [],
+          image: "",
         },
         parameters: [],
         annotations: [],

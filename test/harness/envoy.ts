@@ -20,7 +20,7 @@ export const DESCRIPTORS = fileURLToPath(new URL("../../internal/gen/weft.binpb"
 
 export class Envoy {
   private constructor(
-    /** http://host:port */
+    /** http(s)://host:port */
     readonly url: string,
     /** http://host:port */
     readonly adminUrl: string,
@@ -28,8 +28,11 @@ export class Envoy {
     private readonly dir: string,
   ) {}
 
-  /** @param gateways public gRPC addresses. Resolves when the first request could come. */
-  static async start(gateways: readonly string[]): Promise<Envoy> {
+  /** @param gateways public gRPC addresses. Resolves when the first request could come. @param tls PEM, for clients */
+  static async start(
+    gateways: readonly string[],
+    tls?: { readonly cert: string; readonly key: string },
+  ): Promise<Envoy> {
     const dir = mkdtempSync(join(tmpdir(), "weft-envoy-"));
     const [config, adminFile] = [join(dir, "envoy.yaml"), join(dir, "admin")];
     const bootstrap = renderEnvoyBootstrap(readFileSync(TEMPLATE, "utf8"), {
@@ -37,6 +40,7 @@ export class Envoy {
       adminAddress: "127.0.0.1:0",
       gatewayAddresses: gateways,
       descriptorsPath: DESCRIPTORS,
+      ...(tls ? { tls: filesOf(dir, tls) } : {}),
     });
     writeFileSync(config, bootstrap);
     const args = ["-c", config, "--admin-address-path", adminFile, "--use-dynamic-base-id"];
@@ -54,7 +58,7 @@ export class Envoy {
           if (ready.status !== 200) return false;
           const listeners = (await http(admin, "/listeners?format=json")).json() as Listeners;
           const address = listeners.listener_statuses[0]?.local_address.socket_address;
-          return address ? [`http://${address.address}:${address.port_value}`, admin] : false;
+          return address ? [`${tls ? "https" : "http"}://${address.address}:${address.port_value}`, admin] : false;
         },
         { withinMs: 20_000, everyMs: 50 },
       );
@@ -74,6 +78,13 @@ export class Envoy {
     }
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+function filesOf(dir: string, tls: { readonly cert: string; readonly key: string }) {
+  const [certificatePath, keyPath] = [join(dir, "cert.pem"), join(dir, "key.pem")];
+  writeFileSync(certificatePath, tls.cert);
+  writeFileSync(keyPath, tls.key, { mode: 0o600 });
+  return { certificatePath, keyPath };
 }
 
 interface Listeners {

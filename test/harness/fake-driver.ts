@@ -21,12 +21,14 @@ import type { Clock } from "../../internal/base/clock.js";
 import { WeftError } from "../../internal/base/errors.js";
 import type { MessageLink } from "../../internal/base/socket-link.js";
 import type {
+  AdoptedSandbox,
   DriverAbilities,
   RawOutput,
   SandboxDriver,
   SandboxExit,
   SandboxProcess,
   SandboxSpec,
+  Survivor,
 } from "../../internal/core/sandbox/driver.js";
 import {
   FromSandbox,
@@ -45,6 +47,10 @@ export interface FakeDriverOptions {
   readonly destroyMs?: number;
   /** True: a creation that is not wanted any more is finished all the same. */
   readonly deaf?: boolean;
+  /** Its sandboxes outlive the invoker. */
+  readonly survives?: boolean;
+  /** What the life before has left; what is busy there does not come back. */
+  readonly inherited?: readonly FakeSandbox[];
 }
 
 export class FakeDriver implements SandboxDriver {
@@ -61,6 +67,8 @@ export class FakeDriver implements SandboxDriver {
   /** Set: the next creations fail so. */
   readonly failures: WeftError[] = [];
   leftBehind = 0;
+  /** So many loads of code fail, whatever the code says. */
+  failInits = 0;
   /** Creations that are under way. */
   creating = 0;
   /** Most that were under way at once. */
@@ -84,6 +92,8 @@ export class FakeDriver implements SandboxDriver {
       if (failure) throw failure;
       const sandbox = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
       this.made.push(sandbox);
+      sandbox.failsInit = () => this.failInits > 0 && (this.failInits -= 1) >= 0;
+      if (this.options.survives === true) sandbox.mark = `mark-${this.made.length}`;
       return sandbox;
     } finally {
       this.creating -= 1;
@@ -100,6 +110,22 @@ export class FakeDriver implements SandboxDriver {
     return this.alive.reduce((sum, sandbox) => sum + sandbox.spec.memoryMb, 0);
   }
 
+  adopt(survivors: readonly Survivor[]): Promise<readonly AdoptedSandbox[]> {
+    const adopted: AdoptedSandbox[] = [];
+    for (const { mark, spec } of survivors) {
+      const before = this.options.inherited?.find(
+        (one) => one.mark === mark && !one.destroyed && one.outstanding === 0,
+      );
+      if (!before) continue;
+      const process = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
+      process.mark = mark;
+      process.inits.push(...before.inits);
+      this.made.push(process);
+      adopted.push({ mark, process, loaded: before.inits.length > 0 });
+    }
+    return Promise.resolve(adopted);
+  }
+
   cleanUp(): Promise<number> {
     const removed = this.leftBehind;
     this.leftBehind = 0;
@@ -114,6 +140,8 @@ export class FakeDriver implements SandboxDriver {
 
 /** One of its sandboxes, with an inside to look at. */
 export class FakeSandbox implements SandboxProcess {
+  mark: string | undefined;
+  failsInit = (): boolean => false;
   readonly languageVersion = "20.0.0";
   readonly link: MessageLink;
   readonly exited: Promise<SandboxExit>;
@@ -229,6 +257,10 @@ export class FakeSandbox implements SandboxProcess {
   }
 
   async #init(init: Init): Promise<void> {
+    if (this.failsInit()) {
+      this.#say({ $case: "initResult", value: { ok: false, errorJson: json({ error: "no database" }) } });
+      return;
+    }
     for (const [step, rest] of stepsOf(init.code)) {
       if (step !== "init") continue;
       const [what = "", ...more] = rest.split(" ");

@@ -42,6 +42,7 @@ import {
 import type { CodeSource } from "../../internal/invoker/code-cache.js";
 import { MemoryCodeStore } from "../../internal/invoker/code-store.js";
 import { Invoker } from "../../internal/invoker/invoker.js";
+import { MemoryJournal } from "../../internal/invoker/journal.js";
 import { invokerSettings, type InvokerSettings } from "../../internal/invoker/settings.js";
 import { fleetLink, recordLink, workLink } from "../../internal/rpc/link-methods.js";
 import type { Link } from "../../internal/rpc/link.js";
@@ -56,6 +57,7 @@ export interface WorldOptions {
   readonly settings?: Partial<InvokerSettings>;
   readonly driver?: Partial<FakeDriverOptions>;
   readonly tracer?: Tracer;
+  readonly journal?: MemoryJournal;
 }
 
 /** What an action is, in a world. */
@@ -75,6 +77,8 @@ export class InvokerWorld {
   /** The invoker's own connection to the store. */
   readonly connection = this.coordination.connection();
   readonly driver: FakeDriver;
+  /** What is known of an earlier life's sandboxes. */
+  readonly journal: MemoryJournal;
   readonly scheduler = new FakeScheduler(this, "scheduler", "s-boot-1");
   readonly controller = new FakeController(this);
   readonly registry = new MetricsRegistry("invoker");
@@ -84,11 +88,13 @@ export class InvokerWorld {
 
   constructor(options: WorldOptions = {}) {
     this.driver = new FakeDriver({ clock: this.clock, ...options.driver });
+    this.journal = options.journal ?? new MemoryJournal();
     this.invoker = new Invoker({
       id: "i1",
       bootId: "i-boot-1",
       address: INVOKER_ADDRESS,
       driver: this.driver,
+      journal: this.journal,
       network: this.network,
       code: this.controller,
       codeStore: new MemoryCodeStore(),

@@ -38,7 +38,7 @@ export function requireService(service: Service): string {
 }
 
 /** A describe for tests that need services. */
-export function describeWith(services: readonly Service[], name: string, tests: () => void): void {
+export function describeWith(services: readonly Service[], name: string, tests: () => void | Promise<void>): void {
   const missing = services.filter((service) => serviceAddress(service) === undefined);
   if (missing.length === 0) describe(name, tests);
   else if (process.env["CI"]) {

@@ -30,6 +30,7 @@ import {
 import { DiskCodeStore } from "../../internal/invoker/code-store.js";
 import { GrpcCodeSource } from "../../internal/invoker/grpc-code-source.js";
 import { Invoker } from "../../internal/invoker/invoker.js";
+import { MemoryJournal } from "../../internal/invoker/journal.js";
 import { invokerSettings } from "../../internal/invoker/settings.js";
 import { ProcessDriver } from "../../internal/process/process-driver.js";
 import { GrpcNetwork } from "../../internal/rpc/channel.js";
@@ -110,6 +111,7 @@ beforeAll(async () => {
     bootId: "i-boot",
     address: await invokerServer.listen("127.0.0.1:0"),
     driver,
+    journal: new MemoryJournal(),
     network: grpc,
     code: new GrpcCodeSource(grpc, members),
     codeStore: new DiskCodeStore(join(scratch, "code"), 1_000_000_000, clock),

@@ -88,6 +88,7 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
         bootstrapNamespace: "guest",
         catalogue: true,
         feedsMax: 1_000,
+        blackboxImages: ["*"],
         alarmIntervalMs: 1_000,
         retentionDays: 7,
         parameterKeys: config.parameterKeys ?? state.parameterKeys,

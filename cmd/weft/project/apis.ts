@@ -108,12 +108,20 @@ function call(
   query: Readonly<Record<string, string>>,
   body?: string,
 ): Promise<unknown> {
-  const { rest, auth } = cli.connection;
+  const { rest, auth, trust } = cli.connection;
   // OpenWhisk's clients send these two; a token is not asked for.
   const all = new URLSearchParams({ accesstoken: "DUMMY TOKEN", spaceguid: auth.split(":")[0] ?? "", ...query });
   const path = `/api/v1/web/whisk.system/apimgmt/${name}.http?${all.toString()}`;
   return cli.screen.progress(
     `${name} at ${rest}`,
-    fetchJson({ base: rest, path, method, auth, signal: cli.io.signal, ...(body === undefined ? {} : { body }) }),
+    fetchJson({
+      base: rest,
+      path,
+      method,
+      auth,
+      ...trust,
+      signal: cli.io.signal,
+      ...(body === undefined ? {} : { body }),
+    }),
   );
 }

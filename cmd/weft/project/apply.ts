@@ -9,6 +9,7 @@ import { ActionServiceService, Action } from "../../../internal/gen/weft/action/
 import { Outcome } from "../../../internal/gen/weft/activation/v1/activation.pb.js";
 import { InvokeServiceService } from "../../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { Package, PackageServiceService } from "../../../internal/gen/weft/packages/v1/package.pb.js";
+import { ApiServiceService } from "../../../internal/gen/weft/api/v1/api.pb.js";
 import { Rule, RuleServiceService } from "../../../internal/gen/weft/rule/v1/rule.pb.js";
 import { Trigger, TriggerServiceService } from "../../../internal/gen/weft/trigger/v1/trigger.pb.js";
 import { SEQUENCE_KIND, type KeyValue } from "../../../internal/core/action/types.js";
@@ -146,6 +147,12 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
       if (step.wanted) await createApi(cli, namespace, step.wanted);
       else if (step.here) await deleteApi(cli, step.here);
       return;
+    case "document": {
+      if (!step.wanted) return; // whole APIs are brought, and deleted by nobody but their owner
+      const documentJson = Buffer.from(step.wanted.documentJson);
+      await cli.call(ApiServiceService.importApi, { namespace, documentJson, etag }, { what });
+      return;
+    }
     default:
       unreachable(step);
   }

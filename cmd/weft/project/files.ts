@@ -7,7 +7,8 @@ import { basename, extname, join, posix, relative, resolve, sep } from "node:pat
 
 import { ZipFile } from "yazl";
 
-import { zipProblem, UNPACKED_BYTES_MAX } from "../../../internal/core/action/zip.js";
+import { archiveProblem, isArchive } from "../../../internal/core/action/archive.js";
+import { UNPACKED_BYTES_MAX } from "../../../internal/core/action/zip.js";
 import { CODE_BYTES_MAX } from "../../../internal/core/action/types.js";
 import { FAMILIES } from "./manifest-entities.js";
 import type { CodeSource, Project, TextFile } from "./manifest.js";
@@ -55,6 +56,20 @@ export async function withCode(project: Project, root: string): Promise<State> {
   return { ...project.state, actions };
 }
 
+/**
+ * An archive of everything in a folder but what no action needs: `.git`, `.weft`, and the links that npm makes for programs.
+ * @param shown what the folder is called in complaints
+ * @throws invalidArgument BAD_MANIFEST with everything that is wrong
+ */
+export async function archiveOfFolder(folder: string, shown: string): Promise<Uint8Array> {
+  const problems = new Problems();
+  const at = { file: shown, line: 1, column: 1, path: "" };
+  const exclude = [".git", ".weft", "node_modules/.bin"];
+  const loaded = await load(folder, { from: "path", at, path: ".", base: ".", include: [], exclude }, problems);
+  problems.check();
+  return loaded?.code ?? new Uint8Array();
+}
+
 interface Loaded {
   readonly code: Uint8Array;
   readonly binary: boolean;
@@ -73,7 +88,7 @@ async function load(root: string, source: CodeSource, problems: Problems): Promi
         : code.length === 0
           ? "is empty"
           : binary
-            ? zipProblem(code)
+            ? archiveProblem(code, undefined)
             : undefined;
     if (problem === undefined) return { code, binary, family: FAMILIES[extname(source.path).toLowerCase()] };
     problems.add(source.at, `${source.path} ${problem}`);
@@ -84,8 +99,7 @@ async function load(root: string, source: CodeSource, problems: Problems): Promi
     return entries && checked(await zip(root, entries), true);
   }
   const code = readFileSync(join(root, source.path));
-  // PK\3\4: an archive is one whatever its name.
-  return checked(code, code.length >= 4 && code.readUInt32BE(0) === 0x504b0304);
+  return checked(code, isArchive(code));
 }
 
 class ProjectFiles {
@@ -120,9 +134,7 @@ class ProjectFiles {
     const places = new Map<string, string>();
     const excluded = exclude.map((pattern) => globOf(posix.join(base, pattern)));
     const isExcluded = (file: string): boolean => excluded.some((one) => one.test(file));
-    for (const file of this.#walk(path)) {
-      if (!isExcluded(file)) places.set(posix.relative(path, file), file);
-    }
+    for (const file of this.#walk(path, isExcluded)) places.set(posix.relative(path, file), file);
     for (const [source, target] of include) this.#include(base, source, target, places);
     if (places.size > ARCHIVE_FILES_MAX) {
       return this.#wrong(`${path} has more than ${ARCHIVE_FILES_MAX} files: leave some out with \`exclude\``);
@@ -166,12 +178,13 @@ class ProjectFiles {
   }
 
   /** Every file below a folder, by name. Links are refused: an archive has none, and they lead anywhere. */
-  #walk(folder: string): string[] {
+  #walk(folder: string, isExcluded: (path: string) => boolean = () => false): string[] {
     const files: string[] = [];
     const visit = (path: string): void => {
       const entries = readdirSync(join(this.root, path), { withFileTypes: true });
       for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
         const child = posix.join(path, entry.name);
+        if (isExcluded(child)) continue;
         if (entry.isSymbolicLink())
           this.#wrong(`${child} is a link: put what it leads to in its place, or exclude its folder`);
         else if (entry.isDirectory()) visit(child);

@@ -5,6 +5,7 @@ import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import type { KeyValue } from "../../../internal/core/action/types.js";
 import { AccessServiceService } from "../../../internal/gen/weft/access/v1/access.pb.js";
 import { ActionServiceService, type Action } from "../../../internal/gen/weft/action/v1/action.pb.js";
+import { ApiServiceService } from "../../../internal/gen/weft/api/v1/api.pb.js";
 import { PackageServiceService, type Package } from "../../../internal/gen/weft/packages/v1/package.pb.js";
 import { RuleServiceService, type Rule } from "../../../internal/gen/weft/rule/v1/rule.pb.js";
 import { TriggerServiceService, type Trigger } from "../../../internal/gen/weft/trigger/v1/trigger.pb.js";
@@ -15,6 +16,7 @@ import {
   FEED_DIGEST,
   splitName,
   type ActionState,
+  type ApiDocumentState,
   type PackageState,
   type RuleState,
   type State,
@@ -56,6 +58,24 @@ export async function readHere(cli: Cli, namespace: string): Promise<Omit<State,
   };
 }
 
+/** APIs of a namespace, as whole documents, by base path. */
+export async function readApiDocuments(cli: Cli, namespace: string): Promise<ReadonlyMap<string, ApiDocumentState>> {
+  const apis = await all(async (request) => {
+    const of = { namespace, api: "", path: "", verb: "", withDocuments: true };
+    const got = await cli.call(ApiServiceService.listApis, { ...of, ...request });
+    return { entries: got.apis, next: got.nextPageToken };
+  });
+  return byName(
+    apis.map(({ basePath, name, documentJson, etag }) => ({
+      name: basePath,
+      title: name,
+      documentJson: Buffer.from(documentJson).toString("utf8"),
+      calls: [],
+      etag,
+    })),
+  );
+}
+
 export interface Kind {
   readonly kind: string;
   readonly isDefault: boolean;
@@ -63,8 +83,8 @@ export interface Kind {
 
 /** What runs here, as the document of the host says. */
 export async function kindsHere(cli: Cli): Promise<readonly Kind[]> {
-  const { rest } = cli.connection;
-  const { runtimes } = (await fetchJson({ base: rest, path: "/", signal: cli.io.signal })) as {
+  const { rest, trust } = cli.connection;
+  const { runtimes } = (await fetchJson({ base: rest, path: "/", ...trust, signal: cli.io.signal })) as {
     readonly runtimes?: Readonly<
       Record<string, readonly { readonly kind: string; readonly default: boolean; readonly deprecated: boolean }[]>
     >;

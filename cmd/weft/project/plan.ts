@@ -11,6 +11,7 @@ import {
   PLATFORM_ANNOTATIONS,
   splitName,
   type ActionState,
+  type ApiDocumentState,
   type ApiState,
   type PackageState,
   type RuleState,
@@ -21,7 +22,7 @@ import {
 export type Change = "create" | "change" | "delete" | "leave" | "refuse";
 
 /** In the order in which they are written; they are deleted in the opposite one. */
-export const SORTS = ["package", "binding", "action", "sequence", "trigger", "rule", "api"] as const;
+export const SORTS = ["package", "binding", "action", "sequence", "trigger", "rule", "api", "document"] as const;
 export type Sort = (typeof SORTS)[number];
 
 interface StepOf<S extends Sort, T> {
@@ -40,7 +41,8 @@ export type Step =
   | StepOf<"action" | "sequence", ActionState>
   | StepOf<"trigger", TriggerState>
   | StepOf<"rule", RuleState>
-  | StepOf<"api", ApiState>;
+  | StepOf<"api", ApiState>
+  | StepOf<"document", ApiDocumentState>;
 
 export interface PlanContext {
   /** Where it is written to. */
@@ -84,6 +86,7 @@ export function foreignNames(
   for (const { components } of wanted.actions.values()) for (const name of components) actions.add(name);
   for (const { action } of wanted.rules.values()) actions.add(action);
   for (const { feed } of wanted.triggers.values()) if (feed?.inputs) actions.add(feed.action);
+  for (const { calls } of wanted.apiDocuments?.values() ?? []) for (const name of calls) actions.add(name);
   for (const { binding } of wanted.packages.values())
     if (binding) packages.add(`/${binding.namespace}/${binding.name}`);
   return { actions: [...actions].filter(foreign), packages: [...packages].filter(foreign) };
@@ -111,6 +114,7 @@ class Planner {
       ...[...wanted.triggers.values()].sort(byName).map((one) => this.#trigger(one)),
       ...[...wanted.rules.values()].sort(byName).map((one) => this.#rule(one)),
       ...[...wanted.apis.values()].map((one) => this.#api(one)),
+      ...[...(wanted.apiDocuments?.values() ?? [])].sort(byName).map((one) => this.#document(one)),
     ];
     const deletes = this.#deletes();
     // A name that another sort of entity takes over has to be free first.
@@ -225,6 +229,18 @@ class Planner {
         ]
       : [];
     return this.#step({ sort: "api", name, wanted, here } as const, problem, differences);
+  }
+
+  #document(wanted: ApiDocumentState): Step {
+    const here = this.here.apiDocuments?.get(wanted.name);
+    // A path without its action is answered with an error that says so: no reason to do without the others.
+    const missing = wanted.calls
+      .map((name) => this.#missingAction(name, "it calls"))
+      .filter((one) => one !== undefined);
+    const note = [...missing, ...(wanted.note === undefined ? [] : [wanted.note])].join("; ");
+    const same = !here || canonical(here.documentJson) === canonical(wanted.documentJson);
+    const base = { sort: "document", name: wanted.name, wanted, here } as const;
+    return this.#step(note === "" ? base : { ...base, note }, wanted.problem, same ? [] : ["its document"]);
   }
 
   #step<S extends Omit<Step, "change" | "what">>(base: S, problem: string | undefined, differences: readonly string[]) {

@@ -17,7 +17,7 @@ export function showPlan(screen: Screen, title: string, steps: readonly Step[], 
     ({ change, what, note }) => change !== "leave" || what.length > 0 || note !== undefined,
   )) {
     const what = step.what.length === 0 ? "" : `  ${step.what.join("; ")}`;
-    screen.say(`  ${colour[step.change](`${MARKS[step.change]} ${step.sort.padEnd(8)} ${step.name}`)}${what}`);
+    screen.say(`  ${colour[step.change](`${MARKS[step.change]} ${sortOf(step).padEnd(8)} ${step.name}`)}${what}`);
     if (step.note !== undefined) screen.say(dim(`             ${step.note}`));
   }
   for (const warning of warnings) screen.say(`  ${yellow("note")}  ${warning}`);
@@ -41,9 +41,17 @@ export function countsText(steps: readonly Step[]): string {
 export function showStep(screen: Screen, step: Step, ms: number): void {
   if (screen.json) return;
   const verb = step.change === "create" ? "created" : step.change === "delete" ? "deleted" : "changed";
-  screen.say(`${screen.colours.green("✓")} ${verb} ${step.sort} ${step.name}  ${screen.colours.dim(duration(ms))}`);
+  screen.say(`${screen.colours.green("✓")} ${verb} ${sortOf(step)} ${step.name}  ${screen.colours.dim(duration(ms))}`);
 }
 
 export function stepsJson(steps: readonly Step[]): unknown[] {
-  return steps.map(({ change, sort, name, what, note }) => ({ change, sort, name, what, note }));
+  return steps.map((step) => {
+    const { change, name, what, note } = step;
+    return { change, sort: sortOf(step), name, what, note };
+  });
+}
+
+/** To people and programs an API is one, whether it comes as a whole or by its operations. */
+function sortOf({ sort }: Step): string {
+  return sort === "document" ? "api" : sort;
 }

@@ -12,6 +12,8 @@ export interface State {
   readonly rules: ReadonlyMap<string, RuleState>;
   /** By `apiKey`. */
   readonly apis: ReadonlyMap<string, ApiState>;
+  /** Whole APIs, by base path; of a state that has none of them undefined. */
+  readonly apiDocuments?: ReadonlyMap<string, ApiDocumentState>;
 }
 
 interface Entity {
@@ -86,6 +88,20 @@ export interface ApiState {
   /** "json", "http", … */
   readonly responseType: string;
   readonly problem?: string | undefined;
+}
+
+/** An API as a whole, as a document that is stored. */
+export interface ApiDocumentState {
+  /** Its base path. */
+  readonly name: string;
+  readonly title: string;
+  /** Swagger 2.0 as JSON text. */
+  readonly documentJson: string;
+  /** Of what is asked for: "/namespace/[package/]name" of the web actions that it leads to. */
+  readonly calls: readonly string[];
+  readonly problem?: string | undefined;
+  readonly note?: string | undefined;
+  readonly etag?: string | undefined;
 }
 
 export function apiKey(api: Pick<ApiState, "basePath" | "path" | "verb">): string {

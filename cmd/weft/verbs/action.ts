@@ -3,23 +3,18 @@
 import { writeFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 
+import { isArchive } from "../../../internal/core/action/archive.js";
 import { Action, ActionServiceService as Service, type Exec } from "../../../internal/gen/weft/action/v1/action.pb.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";
 import { parseName, showName } from "../names.js";
 import { iso, size, time, usage } from "../output.js";
 import { collect, keyValues, readFile } from "../params.js";
+import { FAMILIES } from "../project/manifest-entities.js";
 import { keyValuesJson, keyValuesText, limitsJson, limitsText } from "../show.js";
 import type { Values, Verb } from "../spec.js";
 import { actionUrl, webAnnotations } from "../web.js";
 import { listed, somePage, type Page, type PageRequest } from "./pages.js";
-
-const KINDS: Readonly<Record<string, string>> = {
-  ".js": "nodejs:default",
-  ".mjs": "nodejs:default",
-  ".cjs": "nodejs:default",
-  ".py": "python:default",
-};
 
 const UINT32_MAX = 0xffff_ffff;
 
@@ -173,14 +168,14 @@ function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "co
   if (values.flag("sequence")) throw usage("a sequence has no code: give a file or --sequence, not both");
   const code = readFile(file, cli.io.cwd);
   const ending = extname(file).toLowerCase();
-  // PK\3\4, and PK\5\6 for an empty one: an archive is one whatever its name.
-  const binary = code.length >= 4 && code[0] === 0x50 && code[1] === 0x4b && (code[2] ?? 0) < 8;
-  const kind = values.text("kind") ?? (binary ? undefined : KINDS[ending]);
+  const binary = isArchive(code);
+  const family = FAMILIES[ending];
+  const kind = values.text("kind") ?? (family === undefined ? undefined : `${family}:default`);
   if (kind === undefined) {
     const what = binary ? "an archive" : `"${ending || file}"`;
     throw usage(
       `which language is ${what}? say --kind`,
-      `weft action create NAME ${file} --kind nodejs:default    (or python:default)`,
+      `weft action create NAME ${file} --kind nodejs:default    (or python:default, ruby:default, …)`,
     );
   }
   return { kind, code, binary, main: values.text("main") ?? "" };

@@ -120,8 +120,19 @@ export function showActivation(screen: Screen, activation: Activation): void {
     ["trace", activation.traceId],
     [trigger ? "payload" : "result", resultText(activation.resultJson)],
     ["logs", activation.logs.join("\n")],
+    ["reproduce", reproduceText(activation)],
   ]);
 }
+
+/** How to see the code's own failure on one's own machine. Arguments are nowhere kept: who called knows them. */
+function reproduceText({ outcome, of, kind, path }: Activation): string | undefined {
+  const ofCode = outcome === Outcome.APPLICATION_ERROR || outcome === Outcome.DEVELOPER_ERROR;
+  if (of === Subject.TRIGGER || !ofCode || NOT_CODE.includes(kind)) return undefined;
+  return `weft action invoke --local /${path}    (and what it was given: --param, --param-file)`;
+}
+
+/** Kinds without code of their own. */
+const NOT_CODE = ["", "sequence", "builtin"];
 
 /** @throws notFound when there is none by the end of the wait */
 async function recordOf(cli: Cli, id: string, waitS: number): Promise<Activation> {

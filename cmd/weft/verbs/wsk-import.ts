@@ -3,29 +3,27 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-import { WeftError } from "../../../internal/base/errors.js";
+import { toWeftError, WeftError } from "../../../internal/base/errors.js";
 import type { Cli } from "../cli-context.js";
 import { parseProps } from "../connection.js";
 import { usage } from "../output.js";
 import { apply } from "../project/apply.js";
-import { kindsHere, ownNamespace, readableOf, readHere } from "../project/here.js";
+import { kindsHere, ownNamespace, readableOf, readApiDocuments, readHere } from "../project/here.js";
 import { countsOf, foreignNames, planOf } from "../project/plan.js";
 import { countsText, showPlan, showStep, stepsJson } from "../project/show-plan.js";
+import type { ApiDocumentState } from "../project/state.js";
 import { fetchText } from "../rest-client.js";
+import { trustOf } from "../trust.js";
 import type { Values, Verb } from "../spec.js";
+import { readApisThere, type ApiSourceOptions } from "../wsk/apis.js";
 import { namespaceThere, readThere, type Read } from "../wsk/source.js";
 
 export const wskImport: Verb = async (cli, _args, values) => {
   const { screen, io } = cli;
   const there = sourceOf(cli, values);
+  const trust = trustOf(values, io);
   const read: Read = (path) =>
-    fetchText({
-      base: there.base,
-      path: `/api/v1${path}`,
-      auth: there.auth,
-      insecure: values.flag("insecure"),
-      signal: io.signal,
-    });
+    fetchText({ base: there.base, path: `/api/v1${path}`, auth: there.auth, ...trust, signal: io.signal });
   const target = await ownNamespace(cli);
   const namespace = await screen.progress(
     `asking ${there.base}`,
@@ -36,20 +34,29 @@ export const wskImport: Verb = async (cli, _args, values) => {
     `reading ${namespace}`,
     readThere(read, { namespace, target, progress: (done, total) => ([got, of] = [done, total]) }),
   );
-  screen.say(`read ${got} of ${of} entities of ${namespace} at ${there.base}`);
-  const here = { ...(await readHere(cli, target)), apis: new Map<string, never>() };
-  const steps = planOf(wanted, here, {
+  const apis = await apisThere(cli, read, { namespace, target, auth: there.auth, rest: cli.connection.rest });
+  const andApis = apis.documents.size === 0 ? "" : ` and ${apis.documents.size} APIs`;
+  screen.say(`read ${got} of ${of} entities${andApis} of ${namespace} at ${there.base}`);
+  const all = { ...wanted, apiDocuments: apis.documents };
+  const here = {
+    ...(await readHere(cli, target)),
+    apis: new Map<string, never>(),
+    // Nobody asks an installation without a gateway of its own for what it does not have.
+    apiDocuments: apis.documents.size === 0 ? new Map<string, never>() : await readApiDocuments(cli, target),
+  };
+  const steps = planOf(all, here, {
     namespace: target,
     kinds: await kindsHere(cli),
-    readable: await readableOf(cli, foreignNames(wanted, target)),
+    readable: await readableOf(cli, foreignNames(all, target)),
     keep: !values.flag("overwrite"),
   });
-  showPlan(screen, `Plan to bring ${namespace} from ${there.base} to ${target}`, steps, []);
+  showPlan(screen, `Plan to bring ${namespace} from ${there.base} to ${target}`, steps, apis.warnings);
   const { refuse } = countsOf(steps);
+  const short = refuse > 0 || apis.warnings.length > 0;
   const plan = { plan: stepsJson(steps) };
   if (values.flag("dry-run")) {
     if (screen.json) screen.printJson(plan);
-    return refuse > 0 ? REFUSED : 0;
+    return short ? REFUSED : 0;
   }
   const { done } = await apply(cli, target, steps, (step, ms) => {
     showStep(screen, step, ms);
@@ -57,8 +64,24 @@ export const wskImport: Verb = async (cli, _args, values) => {
   if (screen.json) screen.printJson({ ...plan, done: stepsJson(done) });
   else screen.say(done.length === 0 ? `nothing was done: ${countsText(steps)}` : `done: ${done.length}`);
   if (refuse > 0) screen.say(`${refuse} could not be brought: see ! above`);
-  return refuse > 0 ? REFUSED : 0;
+  return short ? REFUSED : 0;
 };
+
+/** What cannot be read of them is said, and is no reason to do without the rest. */
+async function apisThere(
+  cli: Cli,
+  read: Read,
+  options: ApiSourceOptions,
+): Promise<{ readonly documents: ReadonlyMap<string, ApiDocumentState>; readonly warnings: readonly string[] }> {
+  try {
+    const documents = await cli.screen.progress("reading APIs", readApisThere(read, options));
+    return { documents: documents ?? new Map<string, never>(), warnings: [] };
+  } catch (thrown) {
+    const error = toWeftError(thrown);
+    if (error.kind === "canceled") throw error;
+    return { documents: new Map(), warnings: [`the APIs there cannot be read, and none is brought: ${error.message}`] };
+  }
+}
 
 /** Some of it cannot be here; the rest was done. */
 const REFUSED = 2;

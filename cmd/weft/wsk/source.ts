@@ -15,7 +15,7 @@ import {
 } from "../../../internal/base/json-text.js";
 import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import { SEQUENCE_KIND, type ActionLimits, type Binding, type KeyValue } from "../../../internal/core/action/types.js";
-import { zipProblem } from "../../../internal/core/action/zip.js";
+import { archiveProblem } from "../../../internal/core/action/archive.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import {
   canonical,
@@ -216,7 +216,7 @@ export function actionState(
   const inherited = packageName === undefined ? [] : (parametersOf.get(packageName) ?? []);
   const components = elementsOf(exec.get("components") ?? "[]").map((text) => move(JSON.parse(text) as string));
   const loaded = isSequence ? undefined : codeOf(item);
-  const archive = loaded?.binary ? zipProblem(loaded.code) : undefined;
+  const archive = loaded?.binary ? archiveProblem(loaded.code, kind.split(":")[0]) : undefined;
   const problem =
     kind === "blackbox"
       ? `it runs in the image ${textOf(exec, "image")}, and no runtime here runs images of others`

@@ -109,7 +109,7 @@ export function changedAction(
   if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
   const replaced = mask.has("exec", change.exec !== undefined) ? change.exec : undefined;
   const exec = replaced ? checkExec(replaced, manifest, old.namespace, violations) : old.exec;
-  if (!replaced && hasCode(old.exec) && manifest.find(old.exec.kind)?.deprecated !== false) {
+  if (!replaced && hasCode(old.exec) && !old.exec.image && manifest.find(old.exec.kind)?.deprecated !== false) {
     violations.add("exec.kind", `"${old.exec.kind}" is no longer supported; give the action code of another kind`);
   }
   violations.check();

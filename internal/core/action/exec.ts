@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import type { Violations } from "../../base/violations.js";
 import type { RuntimeManifest } from "../sandbox/manifest.js";
 import { qualifiedKey, resolveName } from "../tenancy/name.js";
-import { BUILTIN_KIND, CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
-import { zipProblem } from "./zip.js";
+import { archiveProblem } from "./archive.js";
+import { BLACKBOX_KIND, BUILTIN_KIND, CODE_BYTES_MAX, SEQUENCE_KIND, type Exec } from "./types.js";
 
 /** Code as a request gives it. */
 export interface ExecInput {
@@ -17,6 +17,8 @@ export interface ExecInput {
   readonly main: string;
   /** Of a sequence: names from the point of view of its namespace. */
   readonly components?: readonly string[] | undefined;
+  /** Of a blackbox action; "" for others. */
+  readonly image?: string | undefined;
   /** True for the code of a controller itself: of the catalogue only, no request says so. */
   readonly builtin?: true;
 }
@@ -46,6 +48,8 @@ export function checkExec(
   const kind = input.kind.trim().toLowerCase();
   if (kind === SEQUENCE_KIND) return checkSequence(input, namespace, violations);
   if (input.components?.length) violations.add("exec.components", `are for the kind "${SEQUENCE_KIND}" only`);
+  if (kind === BLACKBOX_KIND) return checkBlackbox(input, manifest, violations);
+  if (input.image) violations.add("exec.image", `is for the kind "${BLACKBOX_KIND}" only`);
   const runtime = manifest.resolve(kind);
   if (kind === "") violations.add("exec.kind", `must be one of ${kindsOf(manifest)}`);
   else if (!runtime)
@@ -53,13 +57,33 @@ export function checkExec(
   else if (runtime.deprecated) {
     violations.add("exec.kind", `"${runtime.kind}" is no longer supported; actions of it can be read and deleted`);
   }
-  checkCode(input, violations);
+  checkCode(input, runtime?.family, violations);
+  checkMain(input, violations);
+  if (runtime?.requireMain && input.main === "") violations.add("exec.main", `is required for ${runtime.kind}`);
+  return storedExec(runtime?.kind ?? kind, input);
+}
+
+/** An image may do without code, and what its code has to be only it knows. */
+function checkBlackbox(input: ExecInput, manifest: RuntimeManifest, violations: Violations): Exec {
+  const image = (input.image ?? "").trim();
+  const problem = manifest.images.problem(image);
+  if (problem !== undefined) violations.add("exec.image", problem);
+  checkSize(input, violations);
+  if (!input.binary && !isUtf8(input.code))
+    violations.add("exec.code", "must be UTF-8 text, unless exec.binary is set");
+  checkMain(input, violations);
+  return { ...storedExec(BLACKBOX_KIND, input), image };
+}
+
+function checkMain(input: ExecInput, violations: Violations): void {
   if (input.main.length > MAIN_LENGTH_MAX) {
     violations.add("exec.main", `longer than allowed: ${input.main.length} > ${MAIN_LENGTH_MAX} characters`);
   } else if (/[\0-\x1f\x7f]/.test(input.main)) violations.add("exec.main", "must not contain control characters");
-  if (runtime?.requireMain && input.main === "") violations.add("exec.main", `is required for ${runtime.kind}`);
+}
+
+function storedExec(kind: string, input: ExecInput): Exec {
   return {
-    kind: runtime?.kind ?? kind,
+    kind,
     main: input.main === "" ? undefined : input.main,
     binary: input.binary,
     codeDigest: createHash("sha256").update(input.code).digest("hex"),
@@ -84,21 +108,24 @@ function checkSequence(input: ExecInput, namespace: string, violations: Violatio
 
 const NO_CODE = { main: undefined, binary: false, codeDigest: "", codeSize: 0 };
 
-function checkCode({ code, binary }: ExecInput, violations: Violations): void {
+function checkCode({ code, binary }: ExecInput, family: string | undefined, violations: Violations): void {
   if (code.length === 0) {
     violations.add("exec.code", "must not be empty");
     return;
   }
-  if (code.length > CODE_BYTES_MAX) {
-    violations.addTooLarge("exec.code", `larger than allowed: ${code.length} > ${CODE_BYTES_MAX} bytes`);
-    return;
-  }
+  if (!checkSize({ code }, violations)) return;
   if (!binary) {
     if (!isUtf8(code)) violations.add("exec.code", "must be UTF-8 text; for an archive set exec.binary");
     return;
   }
-  const problem = zipProblem(code);
+  const problem = archiveProblem(code, family);
   if (problem !== undefined) violations.add("exec.code", problem);
+}
+
+function checkSize({ code }: Pick<ExecInput, "code">, violations: Violations): boolean {
+  if (code.length <= CODE_BYTES_MAX) return true;
+  violations.addTooLarge("exec.code", `larger than allowed: ${code.length} > ${CODE_BYTES_MAX} bytes`);
+  return false;
 }
 
 function kindsOf(manifest: RuntimeManifest): string {

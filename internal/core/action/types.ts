@@ -39,9 +39,17 @@ export const SEQUENCE_KIND = "sequence";
 /** Kind of an action of a system package that a controller runs itself (see Builtin). Nobody can make one. */
 export const BUILTIN_KIND = "builtin";
 
+/** Kind of an action that runs an image of its own, with or without code. */
+export const BLACKBOX_KIND = "blackbox";
+
 export interface Exec {
-  /** Concrete kind, for example "nodejs:20", or SEQUENCE_KIND or BUILTIN_KIND, which have no code (digest "", size 0). */
+  /**
+   * Concrete kind, for example "nodejs:20", or BLACKBOX_KIND, or SEQUENCE_KIND or BUILTIN_KIND, which have no code (digest
+   * "", size 0).
+   */
   readonly kind: string;
+  /** Set for blackbox actions only. */
+  readonly image?: string | undefined;
   /** Function to call; undefined means "main". */
   readonly main: string | undefined;
   /** True when the code is a zip archive. */

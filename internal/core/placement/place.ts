@@ -4,6 +4,7 @@
 // its stem cells are likely there, and on two at random, so that a hot stretch of the ring spills over. Only when all of
 // these refuse is the whole fleet looked at: a refusal is then the truth, with the reason of every invoker counted.
 
+import { neededKind } from "../action/image.js";
 import type { HashRing } from "./hash-ring.js";
 
 /** What is to be placed. */
@@ -79,7 +80,7 @@ const BOUNDED_LOAD = 1.15;
 
 /** In the order in which a refusal is told: the first that turns an invoker away counts. */
 export const FILTERS: readonly Filter[] = [
-  { name: "kind", admits: (invoker, ask) => invoker.kinds.has(ask.kind) },
+  { name: "kind", admits: (invoker, ask) => invoker.kinds.has(neededKind(ask.kind)) },
   { name: "draining", admits: (invoker) => !invoker.draining },
   { name: "suspect", admits: (invoker) => !invoker.suspect },
   {

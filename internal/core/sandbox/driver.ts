@@ -4,7 +4,7 @@ import type { MessageLink } from "../../base/socket-link.js";
 export interface SandboxSpec {
   /** Number on this invoker, unique within its boot. */
   readonly sandbox: number;
-  /** Concrete kind, for example "nodejs:20". */
+  /** Kind of the manifest, for example "nodejs:20", or "blackbox:<image>" (core/action/image.ts). */
   readonly kind: string;
   readonly memoryMb: number;
   /** Most processes and threads inside. */
@@ -17,7 +17,9 @@ export interface SandboxSpec {
 export type SandboxExit =
   | { readonly kind: "exited"; readonly code: number | undefined; readonly signal: string | undefined }
   | { readonly kind: "outOfMemory"; readonly limitMb: number }
-  | { readonly kind: "tooManyProcesses"; readonly limit: number };
+  | { readonly kind: "tooManyProcesses"; readonly limit: number }
+  /** It wrote more to its root than it may. */
+  | { readonly kind: "outOfDisk"; readonly limitMb: number };
 
 /** Bytes that user code wrote past the runtime, straight to its standard output or error. */
 export interface RawOutput {
@@ -30,6 +32,8 @@ export interface RawOutput {
  * one encoded ToSandbox (out) or FromSandbox (in).
  */
 export interface SandboxProcess {
+  /** Name by which a later life of the invoker finds it again; undefined when it ends with the invoker's process. */
+  readonly mark?: string | undefined;
   /**
    * Ends when the runtime's connection ends; the driver then ends the sandbox. Its Hello was read by the driver; nothing
    * else is said before Init, so `onMessage` may be set any time before that is sent.
@@ -70,11 +74,26 @@ export interface DriverAbilities {
   readonly caveats: readonly string[];
 }
 
+/** A sandbox of an earlier life, as that life wrote it down. */
+export interface Survivor {
+  readonly mark: string;
+  /** What it was made of, with its number in this life. */
+  readonly spec: SandboxSpec;
+}
+
+/** A sandbox that was taken over. */
+export interface AdoptedSandbox {
+  readonly mark: string;
+  readonly process: SandboxProcess;
+  /** True when its runtime has loaded code. */
+  readonly loaded: boolean;
+}
+
 /** Makes sandboxes. Implemented by internal/docker and internal/process; both pass sandboxDriverSuite. */
 export interface SandboxDriver {
   /** Complete once `kinds` has resolved for the first time: some of it is found out by trying. */
   readonly abilities: DriverAbilities;
-  /** Kinds it can make, given the images or interpreters found. */
+  /** Kinds it can make, "blackbox" for images of actions, given the images or interpreters found. */
   kinds(): Promise<readonly string[]>;
   /**
    * Creates and starts a sandbox and resolves when its runtime has said Hello.
@@ -82,7 +101,17 @@ export interface SandboxDriver {
    * runtime does not say hello within `timeoutMs`, canceled when the signal aborts. Nothing is left behind then.
    */
   create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess>;
-  /** Removes what earlier lives of this invoker (same id) left behind; call it before the first `create`. @returns how many */
+  /**
+   * Takes over those sandboxes of earlier lives of this invoker that still run and whose runtime comes back within
+   * `timeoutMs`. What had something to do when the earlier life ended does not come back. Call it before `cleanUp`, which
+   * removes all others. A driver whose sandboxes end with the invoker's process does not have it.
+   * @returns those that are there, in no order
+   */
+  adopt?(survivors: readonly Survivor[], timeoutMs: number): Promise<readonly AdoptedSandbox[]>;
+  /**
+   * Removes what earlier lives of this invoker (same id) left behind and nobody adopted; call it before the first
+   * `create`. @returns how many
+   */
   cleanUp(): Promise<number>;
   /** Destroys every sandbox and removes what the driver keeps on disk. May be repeated. */
   close(): Promise<void>;

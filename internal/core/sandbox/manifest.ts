@@ -1,9 +1,26 @@
 import { invalidField } from "../../base/errors.js";
+import { ImagePolicy } from "../action/image.js";
 
 /** Stem cells to keep for a kind. */
 export interface StemCells {
   readonly count: number;
   readonly memoryMb: number;
+}
+
+/** How the launcher talks to what it starts; see runtimes/launcher. */
+export const LAUNCHER_MODES = ["loop", "exec", "http"] as const;
+export type LauncherMode = (typeof LAUNCHER_MODES)[number];
+
+/** How source of a kind becomes what its sandboxes load. */
+export interface BuildRecipe {
+  /** Image that build sandboxes are made from. */
+  readonly image: string;
+  readonly memoryMb: number;
+  readonly timeoutMs: number;
+  /** Whether a build may fetch what the source depends on. */
+  readonly network: boolean;
+  /** Program and arguments that the launcher runs in the build sandbox. */
+  readonly command: readonly string[];
 }
 
 /** One kind that this fabric can run: an entry of runtimes/manifest.json. */
@@ -16,8 +33,22 @@ export interface RuntimeKind {
   readonly deprecated: boolean;
   /** Image that the docker driver makes sandboxes from. */
   readonly image: string;
-  /** Program and arguments for the process driver; the second is a file under the runtimes folder. */
+  /**
+   * Program and arguments for the process driver; the second is a file under the runtimes folder. Empty for kinds with a
+   * launcher.
+   */
   readonly command: readonly string[];
+  /** Set for kinds that have no runtime server of their own: the launcher is started in it, in this mode. */
+  readonly launcher: LauncherMode | undefined;
+  /**
+   * What the launcher starts; empty for the action's own file `exec`. A part with a slash that is not absolute is a file
+   * under the runtimes folder: "ruby/loop.rb" is /weft/runtime/loop.rb in the image.
+   */
+  readonly program: readonly string[];
+  /** False when a sandbox of the kind takes one call at a time, whatever the action's limit says. */
+  readonly concurrency: boolean;
+  /** Set for kinds whose source is built at deploy. */
+  readonly build: BuildRecipe | undefined;
   /** Environment of every sandbox of the kind; `{memoryMb}` stands for its memory limit. */
   readonly env: Readonly<Record<string, string>>;
   /** The process driver limits address space to the memory limit and this much more; undefined: not at all. */
@@ -30,8 +61,17 @@ export interface RuntimeKind {
 export class RuntimeManifest {
   readonly #byKind: ReadonlyMap<string, RuntimeKind>;
 
-  constructor(readonly kinds: readonly RuntimeKind[]) {
+  constructor(
+    readonly kinds: readonly RuntimeKind[],
+    /** Images that blackbox actions may use besides; default all. */
+    readonly images = new ImagePolicy(["*"]),
+  ) {
     this.#byKind = new Map(kinds.map((kind) => [kind.kind, kind]));
+  }
+
+  /** The same kinds with other images allowed. */
+  allowing(images: readonly string[]): RuntimeManifest {
+    return new RuntimeManifest(this.kinds, new ImagePolicy(images));
   }
 
   find(kind: string): RuntimeKind | undefined {
@@ -50,6 +90,12 @@ export function kindEnv(kind: RuntimeKind, memoryMb: number): Record<string, str
   return Object.fromEntries(
     Object.entries(kind.env).map(([name, value]) => [name, value.replaceAll("{memoryMb}", String(memoryMb))]),
   );
+}
+
+/** What the launcher is called with in a sandbox where the files of the runtimes folder are found by `fileOf`. */
+export function launcherArgs(kind: RuntimeKind, fileOf: (path: string) => string): readonly string[] {
+  const program = kind.program.map((part) => (part.includes("/") && !part.startsWith("/") ? fileOf(part) : part));
+  return [kind.launcher ?? "", ...program];
 }
 
 /** @throws invalidArgument naming the entry and field that are wrong */
@@ -81,13 +127,25 @@ function kindOf(family: string, entry: unknown, at: string): RuntimeKind {
   if (!kind.startsWith(`${family}:`)) throw invalidField(`${at}.kind`, `must begin with "${family}:"`);
   const env = object(fields["env"] ?? {}, `${at}.env`);
   const headroom = fields["addressSpaceHeadroomMb"];
+  const launcher = fields["launcher"];
+  if (launcher !== undefined && !LAUNCHER_MODES.some((mode) => mode === launcher)) {
+    throw invalidField(`${at}.launcher`, `must be one of ${LAUNCHER_MODES.join(", ")}`);
+  }
+  if (launcher === undefined && fields["program"] !== undefined) {
+    throw invalidField(`${at}.program`, "is started by a launcher; say which in launcher");
+  }
+  const build = fields["build"];
   return {
     kind,
     family,
     default: fields["default"] === true,
     deprecated: fields["deprecated"] === true,
     image: text(fields["image"], `${at}.image`),
-    command: list(fields["command"], `${at}.command`).map((part, i) => text(part, `${at}.command[${i}]`)),
+    command: texts(launcher === undefined ? fields["command"] : (fields["command"] ?? []), `${at}.command`),
+    launcher: launcher as LauncherMode | undefined,
+    program: texts(fields["program"] ?? [], `${at}.program`),
+    concurrency: fields["concurrency"] !== false,
+    build: build === undefined ? undefined : recipeOf(build, `${at}.build`),
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, text(value, `${at}.env.${name}`)])),
     addressSpaceHeadroomMb: headroom === undefined ? undefined : count(headroom, `${at}.addressSpaceHeadroomMb`),
     requireMain: fields["requireMain"] === true,
@@ -98,6 +156,17 @@ function kindOf(family: string, entry: unknown, at: string): RuntimeKind {
         memoryMb: count(of["memoryMb"], `${at}.stemCells[${i}].memoryMb`),
       };
     }),
+  };
+}
+
+function recipeOf(build: unknown, at: string): BuildRecipe {
+  const fields = object(build, at);
+  return {
+    image: text(fields["image"], `${at}.image`),
+    memoryMb: count(fields["memoryMb"], `${at}.memoryMb`),
+    timeoutMs: count(fields["timeoutMs"], `${at}.timeoutMs`),
+    network: fields["network"] === true,
+    command: texts(fields["command"], `${at}.command`),
   };
 }
 
@@ -114,6 +183,10 @@ function list(value: unknown, at: string): readonly unknown[] {
 function text(value: unknown, at: string): string {
   if (typeof value !== "string" || value === "") throw invalidField(at, "must be a text");
   return value;
+}
+
+function texts(value: unknown, at: string): readonly string[] {
+  return list(value, at).map((part, i) => text(part, `${at}[${i}]`));
 }
 
 function count(value: unknown, at: string): number {

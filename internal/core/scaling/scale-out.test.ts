@@ -105,21 +105,32 @@ describe("the breaker of starts", () => {
   it("pauses longer after each failure and is open after so many in a row", () => {
     const breaker = new StartBreaker(3);
     expect(breaker.verdict(0)).toEqual({ kind: "closed" });
-    breaker.failed("no image", 0, 10);
+    breaker.failed("no image", 0, 10, 0.5);
     expect(breaker.verdict(10)).toEqual({ kind: "pause", leftMs: 200 });
     expect(breaker.verdict(210)).toEqual({ kind: "probe" });
-    breaker.failed("no image", 210, 220);
+    breaker.failed("no image", 210, 220, 0.5);
     expect(breaker.verdict(220)).toEqual({ kind: "pause", leftMs: 400 });
     expect(breaker.open).toBe(false);
-    breaker.failed("still no image", 700, 710);
+    breaker.failed("still no image", 700, 710, 0.5);
     expect([breaker.open, breaker.message, breaker.failures]).toEqual([true, "still no image", 3]);
     breaker.succeeded();
     expect([breaker.open, breaker.verdict(720).kind]).toEqual([false, "closed"]);
   });
 
+  it("spreads its pauses by chance", () => {
+    for (const [chance, leftMs] of [
+      [0, 150],
+      [1, 250],
+    ] as const) {
+      const breaker = new StartBreaker(3);
+      breaker.failed("no image", 0, 10, chance);
+      expect(breaker.verdict(10)).toEqual({ kind: "pause", leftMs });
+    }
+  });
+
   it("counts starts that were ordered together as one failure", () => {
     const breaker = new StartBreaker(3);
-    for (let i = 0; i < 16; i++) breaker.failed("no image", 0, 10 + i);
+    for (let i = 0; i < 16; i++) breaker.failed("no image", 0, 10 + i, 0.5);
     expect(breaker.failures).toBe(1);
   });
 });

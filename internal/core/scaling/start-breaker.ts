@@ -3,6 +3,8 @@
 
 const PAUSE_FIRST_MS = 200;
 const PAUSE_MAX_MS = 30_000;
+/** A pause is longer or shorter by up to so much of it: what fails for the same reason is not tried at the same moment. */
+const JITTER = 0.25;
 
 export type BreakerVerdict =
   | { readonly kind: "closed" }
@@ -39,11 +41,15 @@ export class StartBreaker {
     return leftMs > 0 ? { kind: "pause", leftMs } : { kind: "probe" };
   }
 
-  /** @param orderedMonoMs when the start was ordered: those ordered before the last failure fail together with it */
-  failed(message: string, orderedMonoMs: number, nowMonoMs: number): void {
+  /**
+   * @param orderedMonoMs when the start was ordered: those ordered before the last failure fail together with it
+   * @param chance between 0 and 1
+   */
+  failed(message: string, orderedMonoMs: number, nowMonoMs: number, chance: number): void {
     if (orderedMonoMs <= this.#lastFailureMonoMs) return;
     this.#lastFailureMonoMs = nowMonoMs;
-    const pauseMs = Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** Math.min(this.#failures, 20));
+    const evenMs = Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** Math.min(this.#failures, 20));
+    const pauseMs = evenMs * (1 + JITTER * (2 * chance - 1));
     this.#failures += 1;
     this.#message = message;
     this.#pausedUntilMonoMs = Math.max(this.#pausedUntilMonoMs, nowMonoMs + pauseMs);

@@ -14,6 +14,8 @@ export interface EnvoySettings {
   readonly gatewayAddresses: readonly string[];
   /** Absolute path of the descriptor set that `npm run gen` makes (weft.binpb). */
   readonly descriptorsPath: string;
+  /** Absolute paths of a certificate with its chain, and of its key, PEM; undefined: clients come without TLS. */
+  readonly tls?: { readonly certificatePath: string; readonly keyPath: string };
 }
 
 /** @param template text of deploy/envoy/bootstrap.yaml. @throws invalidArgument for an address that is none */
@@ -29,6 +31,7 @@ export function renderEnvoyBootstrap(template: string, settings: EnvoySettings):
     DESCRIPTORS: JSON.stringify(settings.descriptorsPath),
     SERVICES: JSON.stringify(["weft.rest.v1.TunnelService", ...TRANSCODED_SERVICES]),
     // JSON is YAML.
+    LISTENER_TLS: JSON.stringify(settings.tls ? listenerTls(settings.tls) : null),
     GATEWAYS: JSON.stringify(
       gateways.map(({ host, port }) => ({
         endpoint: { address: { socket_address: { address: host, port_value: port } } },
@@ -55,6 +58,21 @@ export function renderEnvoyBootstrap(template: string, settings: EnvoySettings):
     }
     return value;
   });
+}
+
+/** gRPC wants HTTP/2, which is agreed on while TLS begins. */
+function listenerTls({ certificatePath, keyPath }: NonNullable<EnvoySettings["tls"]>): unknown {
+  return {
+    name: "envoy.transport_sockets.tls",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+      common_tls_context: {
+        alpn_protocols: ["h2", "http/1.1"],
+        tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
+        tls_certificates: [{ certificate_chain: { filename: certificatePath }, private_key: { filename: keyPath } }],
+      },
+    },
+  };
 }
 
 /** What Envoy says itself, by status; 0 stands for every other. The built-in face says the same. */

@@ -2,7 +2,7 @@
 
 import { WeftError } from "../../../base/errors.js";
 import { SEQUENCE_LENGTH_MAX } from "../../../core/action/exec.js";
-import { CODE_BYTES_MAX, LIMIT_BOUNDS, SEQUENCE_KIND } from "../../../core/action/types.js";
+import { BLACKBOX_KIND, CODE_BYTES_MAX, LIMIT_BOUNDS, SEQUENCE_KIND } from "../../../core/action/types.js";
 import { boundsOf, type ActionBounds } from "../../../core/tenancy/overrides.js";
 import {
   Action,
@@ -167,7 +167,8 @@ function readExec(text: JsonText | undefined, own: string): Exec | undefined {
   const noCode = `'code' must be a string defined in 'exec' for '${kind}' actions`;
   const source = readString(members, "code", noCode) ?? readString(members, "jar", noCode);
   const main = readString(members, "main", `'main' must be a string defined in 'exec' for '${kind}' actions`) ?? "";
-  if (source === undefined && kind !== "blackbox") throw malformed(noCode);
+  if (source === undefined && kind !== BLACKBOX_KIND) throw malformed(noCode);
+  const image = kind === BLACKBOX_KIND ? readImage(members) : "";
   const sent = source ?? "";
   const sentBytes = Buffer.byteLength(sent);
   if (sentBytes > CODE_BYTES_MAX) throw tooLarge("exec", sentBytes, CODE_BYTES_MAX);
@@ -180,10 +181,18 @@ function readExec(text: JsonText | undefined, own: string): Exec | undefined {
     codeDigest: "",
     codeSize: 0,
     components: [],
+    image,
   };
 }
 
-const NO_CODE = { code: Buffer.alloc(0), binary: false, main: "", codeDigest: "", codeSize: 0 };
+const NO_CODE = { code: Buffer.alloc(0), binary: false, main: "", codeDigest: "", codeSize: 0, image: "" };
+
+function readImage(members: ReadonlyMap<string, JsonText>): string {
+  const noImage = "'image' must be a string defined in 'exec' for 'blackbox' actions";
+  const image = readString(members, "image", noImage);
+  if (image === undefined) throw malformed(noImage);
+  return image;
+}
 
 function readComponents(text: JsonText | undefined, own: string): string[] {
   if (text === undefined || text === "null") throw malformed("'components' must be defined for sequence kind");
@@ -195,17 +204,18 @@ function readComponents(text: JsonText | undefined, own: string): string[] {
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-/** Base64 of the first three bytes of a zip archive. */
-const ZIP_START = "UEsD";
-/** An archive without entries starts with its end record. */
-const EMPTY_ZIP_START = "UEsF";
+/**
+ * Base64 of the first three bytes of a zip archive, of one without entries, which starts with its end record, and of a tar
+ * archive packed with gzip; and of an executable.
+ */
+const ARCHIVE_STARTS = ["UEsD", "UEsF", "H4sI", "f0VMR"];
 
 /**
  * Code is an archive when it is base64 of one. OpenWhisk takes everything that could be base64 for binary, which
  * misjudges short source text; looking at the archive's first bytes does not.
  */
 function decodeArchive(code: string): Buffer | undefined {
-  if (!code.startsWith(ZIP_START) && !code.startsWith(EMPTY_ZIP_START)) return undefined;
+  if (!ARCHIVE_STARTS.some((start) => code.startsWith(start))) return undefined;
   return code.length % 4 === 0 && isBase64(code) ? Buffer.from(code, "base64") : undefined;
 }
 
@@ -305,7 +315,10 @@ function writeExec(exec: Exec, withCode: boolean): JsonText {
   const code = Buffer.from(exec.code.buffer, exec.code.byteOffset, exec.code.byteLength);
   return (
     `{"kind":${JSON.stringify(exec.kind)}` +
-    (withCode ? `,"code":${JSON.stringify(code.toString(exec.binary ? "base64" : "utf8"))}` : "") +
+    (exec.image === "" ? "" : `,"image":${JSON.stringify(exec.image)}`) +
+    (withCode && (exec.image === "" || exec.codeSize > 0)
+      ? `,"code":${JSON.stringify(code.toString(exec.binary ? "base64" : "utf8"))}`
+      : "") +
     (exec.main === "" ? "" : `,"main":${JSON.stringify(exec.main)}`) +
     `,"binary":${exec.binary}}`
   );

@@ -1,0 +1,83 @@
+// What runs an action on its developer's machine: a driver of its own and what that finds here, without a fabric.
+
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { WeftError } from "../base/errors.js";
+import { newBootId } from "../base/ids.js";
+import type { Log } from "../base/log.js";
+import { systemClock, systemRandom } from "../boot/system.js";
+import type { DriverAbilities, SandboxDriver } from "../core/sandbox/driver.js";
+import { DockerDriver } from "../docker/docker-driver.js";
+import {
+  runLocally,
+  type LocalAction,
+  type LocalCall,
+  type LocalEnd,
+  type LocalWatcher,
+} from "../invoker/local-run.js";
+import { ProcessDriver } from "../process/process-driver.js";
+import { readManifest, runtimesDirectory } from "./files.js";
+import { INVOKER_DEFAULTS } from "./settings.js";
+import { socketDirectory } from "./socket-directory.js";
+
+export interface LocalRunsOptions {
+  readonly driver: DriverAbilities["name"];
+  readonly dockerHost?: string | undefined;
+  /** Where child processes find programs. */
+  readonly programPath: string;
+  readonly log: Log;
+}
+
+/** Runs actions one at a time, each in a sandbox of its own that goes with it. */
+export class LocalRuns {
+  readonly #manifest = readManifest();
+  readonly #random = systemRandom();
+  readonly #driver: SandboxDriver;
+  /** The machine's timers do not keep a process; somebody waits for this one. */
+  readonly #alive = setInterval(() => {}, 60_000);
+
+  constructor(private readonly options: LocalRunsOptions) {
+    const bootId = newBootId(this.#random);
+    const common = {
+      clock: systemClock,
+      log: options.log,
+      manifest: this.#manifest,
+      directory: socketDirectory(join(tmpdir(), `weft-local-${bootId}`)),
+      bootId,
+    };
+    this.#driver =
+      options.driver === "process"
+        ? new ProcessDriver({ ...common, runtimesDirectory, path: options.programPath })
+        : new DockerDriver({
+            ...common,
+            dockerHost: options.dockerHost ?? INVOKER_DEFAULTS.dockerHost,
+            invokerId: `local-${bootId}`,
+            network: INVOKER_DEFAULTS.sandboxNetwork,
+          });
+  }
+
+  /** The concrete kind. @throws invalidArgument UNKNOWN_KIND */
+  kindOf(kind: string): string {
+    const found = this.#manifest.resolve(kind);
+    if (found) return found.kind;
+    const there = this.#manifest.kinds.map((one) => one.kind).join(", ");
+    throw new WeftError("invalidArgument", "UNKNOWN_KIND", `kind: there is no ${kind}; there is ${there}`, {
+      fields: [{ field: "kind", description: `there is no ${kind}` }],
+    });
+  }
+
+  /** As `runLocally`. */
+  run(action: LocalAction, call: LocalCall, watcher: LocalWatcher, signal: AbortSignal): Promise<LocalEnd> {
+    const deps = { driver: this.#driver, clock: systemClock, random: this.#random, log: this.options.log };
+    return runLocally(deps, action, call, watcher, signal);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#driver.close();
+    } finally {
+      clearInterval(this.#alive);
+    }
+  }
+}

@@ -1,0 +1,172 @@
+package main
+
+// One process per run, as OpenWhisk's docker skeleton has it: the arguments as JSON in the last argument and on standard
+// input; the last line of standard output is the result, what comes before it is the log.
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"syscall"
+)
+
+// argumentBytesMax is the kernel's limit of one argument, without the zero at its end. What is longer is on standard input
+// only.
+const argumentBytesMax = 128*1024 - 1
+
+// lastLineBytesMax bounds what is kept of a line that may be the result; the invoker's limit of results is lower.
+const lastLineBytesMax = 2 * 1024 * 1024
+
+type execs struct {
+	place place
+
+	argv      []string
+	variables map[string]string
+	directory string
+
+	mutex    sync.Mutex
+	running  map[uint32]*child
+	canceled map[uint32]bool
+	bytes    uint64
+}
+
+func (e *execs) load(init initMessage, out *output) error {
+	setVariables(init, out)
+	laid, err := e.place.lay(init)
+	if err != nil {
+		return err
+	}
+	if e.argv, err = e.place.command(laid); err != nil {
+		return err
+	}
+	e.directory = laid.directory
+	e.variables = actionVariables(init, laid)
+	e.running, e.canceled = map[uint32]*child{}, map[uint32]bool{}
+	return nil
+}
+
+func (e *execs) run(m runMessage, out *output) (int, []byte) {
+	variables := runVariables(m)
+	for name, value := range e.variables {
+		variables[name] = value
+	}
+	argv := e.argv
+	if len(m.params) <= argumentBytesMax {
+		argv = append(append([]string{}, argv...), string(m.params))
+	}
+	last := &lastLine{out: out}
+	c, err := start(startOptions{
+		argv: argv, env: environment(variables), dir: e.directory, stdin: true, grouped: true,
+		sink: func(stream int, data []byte) {
+			if stream == stdout {
+				last.write(data)
+			} else {
+				out.write(stream, data)
+			}
+		},
+	})
+	if err != nil {
+		return developerError, errorJSON("The action could not be started: " + err.Error())
+	}
+	e.mutex.Lock()
+	e.running[m.call] = c
+	canceled := e.canceled[m.call]
+	delete(e.canceled, m.call)
+	e.mutex.Unlock()
+	if canceled {
+		c.signal(syscall.SIGTERM)
+	}
+	go func() {
+		// Not every program reads it.
+		_, _ = c.stdin.Write(append(bytes.Clone(m.params), '\n'))
+		_ = c.stdin.Close()
+	}()
+	c.bury()
+	e.mutex.Lock()
+	delete(e.running, m.call)
+	delete(e.canceled, m.call)
+	others := len(e.running)
+	e.bytes = max(c.maxRSS, e.bytes/2)
+	e.mutex.Unlock()
+	if c.status.Signaled() && c.status.Signal() == syscall.SIGKILL && others == 0 {
+		last.pass()
+		crash(out, exitCode(c.status)) // memory may have run out; who looks from outside knows
+	}
+	return last.result(c.status)
+}
+
+func (e *execs) cancel(call uint32) {
+	e.mutex.Lock()
+	c := e.running[call]
+	if c == nil {
+		e.canceled[call] = true
+	}
+	e.mutex.Unlock()
+	if c != nil {
+		c.signal(syscall.SIGTERM)
+	}
+}
+
+func (e *execs) memory() uint64 {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return residentBytes(syscall.Getpid()) + e.bytes
+}
+
+// lastLine passes lines on when another one follows. Lines of nothing but spaces do not count.
+type lastLine struct {
+	out  *output
+	held []byte
+	// size of the held line, of which no more than lastLineBytesMax is kept.
+	size  int64
+	ended bool
+	// empty lines that have followed it.
+	empty int
+}
+
+func (l *lastLine) write(data []byte) {
+	for len(data) > 0 {
+		line, rest, ends := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		if l.ended && len(bytes.TrimSpace(line)) == 0 {
+			if ends {
+				l.empty++
+			}
+			continue
+		}
+		if l.ended {
+			l.pass()
+		}
+		l.size += int64(len(line))
+		l.held = append(l.held, line[:min(len(line), max(0, lastLineBytesMax-len(l.held)))]...)
+		if ends && len(bytes.TrimSpace(l.held)) > 0 {
+			l.ended = true
+		} else if ends {
+			l.out.write(stdout, append(l.held, '\n'))
+			l.held, l.size = nil, 0
+		}
+	}
+}
+
+// pass hands the held line to the log.
+func (l *lastLine) pass() {
+	if len(l.held) > 0 || l.ended {
+		l.out.write(stdout, append(l.held, bytes.Repeat([]byte{'\n'}, 1+l.empty)...))
+	}
+	l.held, l.size, l.ended, l.empty = nil, 0, false, 0
+}
+
+func (l *lastLine) result(status syscall.WaitStatus) (int, []byte) {
+	if l.size > lastLineBytesMax {
+		return applicationError, tooLarge(l.size, l.held)
+	}
+	if outcome, result := judge(bytes.TrimSpace(l.held)); result != nil {
+		return outcome, result
+	}
+	l.pass()
+	if exitCode(status) != 0 {
+		return developerError, errorJSON(fmt.Sprintf(
+			"The action did not produce a valid response and exited unexpectedly (%s)%s", howItEnded(status), lastOutput(l.out)))
+	}
+	return developerError, errorJSON("The action did not return a dictionary or array: its last line of output is no JSON object.")
+}

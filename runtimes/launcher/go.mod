@@ -1,0 +1,3 @@
+module weft/launcher
+
+go 1.26

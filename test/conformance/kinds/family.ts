@@ -1,0 +1,96 @@
+// What the suite knows of a language: the files of its folder in `sources`, and its family.json. README.md describes both.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+
+import { zipOf, type ZipEntry } from "../../harness/zip.js";
+
+const SOURCES = fileURLToPath(new URL("sources", import.meta.url));
+
+const pattern = z.string().refine((text) => {
+  try {
+    new RegExp(text.replace(/\{\w+\}/g, "1"));
+    return true;
+  } catch {
+    return false;
+  }
+}, "not a regular expression");
+
+const expectation = z.strictObject({
+  outcome: z.enum(["success", "applicationError", "developerError"]).optional(),
+  error: pattern.optional(),
+  result: z.unknown().optional(),
+  log: z.union([pattern, z.array(pattern)]).optional(),
+  refused: pattern.optional(),
+});
+export type Expectation = Readonly<z.infer<typeof expectation>>;
+
+const descriptor = z.strictObject({
+  extension: z.string().min(1),
+  main: z.string().optional(),
+  otherMain: z.string().optional(),
+  concurrency: z.boolean(),
+  logOrder: z.enum(["whole", "perStream"]).default("whole"),
+  numbers: z.enum(["kept", "nearest"]),
+  surrogates: z.enum(["kept", "replaced"]),
+  exec: z.record(z.string(), z.unknown()).default({}),
+  memoryMb: z.number().int().default(256),
+  kinds: z.array(z.string()).optional(),
+  expects: z.record(z.string(), expectation).default({}),
+  lacks: z.record(z.string(), z.string().min(10)).default({}),
+});
+
+export type Descriptor = Readonly<z.infer<typeof descriptor>>;
+
+export class Family {
+  private constructor(
+    readonly name: string,
+    private readonly folder: string,
+    readonly can: Descriptor,
+  ) {}
+
+  /** @throws when there is no such folder, or its descriptor is not as README.md says */
+  static read(name: string): Family {
+    const folder = join(SOURCES, name);
+    const path = join(folder, "family.json");
+    if (!existsSync(path)) {
+      throw new Error(`no ${path}: a new language needs its folder, see test/conformance/kinds/README.md`);
+    }
+    const parsed = descriptor.safeParse(JSON.parse(readFileSync(path, "utf8")));
+    if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+    return new Family(name, folder, parsed.data);
+  }
+
+  static all(): readonly string[] {
+    return readdirSync(SOURCES).sort();
+  }
+
+  /** A source file: its name without the extension. */
+  source(file: string): Buffer {
+    return readFileSync(join(this.folder, `${file}.${this.can.extension}`));
+  }
+
+  /** Number of the first line of a source file that has the mark. */
+  line(file: string, mark: string): number {
+    const at = this.source(file)
+      .toString()
+      .split("\n")
+      .findIndex((text) => text.includes(mark));
+    if (at < 0) throw new Error(`${this.name}/${file}.${this.can.extension} has no line with ${mark}`);
+    return at + 1;
+  }
+
+  /** The folder `archive`, packed. */
+  archive(): Uint8Array {
+    const root = join(this.folder, "archive");
+    const entries = readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry): ZipEntry => {
+        const path = join(entry.parentPath, entry.name);
+        return { name: relative(root, path), content: readFileSync(path) };
+      });
+    return zipOf(entries.sort((a, b) => (a.name < b.name ? -1 : 1)));
+  }
+}

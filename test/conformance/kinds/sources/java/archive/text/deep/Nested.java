@@ -1,0 +1,5 @@
+package text.deep;
+
+public class Nested {
+    public static final String NESTED = "nested";
+}

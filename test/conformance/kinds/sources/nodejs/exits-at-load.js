@@ -1,0 +1,2 @@
+console.log("last words");
+process.exit(3);

@@ -1,0 +1,1 @@
+exports.another = () => ({ fine: true });

@@ -1,0 +1,5 @@
+function main(params) {
+  return { fine: true };
+}
+
+const broken = ); // @here

@@ -1,0 +1,7 @@
+function prepare() {
+  throw new Error("no luck"); // @here
+}
+
+prepare();
+
+exports.main = () => ({ fine: true });

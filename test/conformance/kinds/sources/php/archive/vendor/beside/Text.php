@@ -1,0 +1,8 @@
+<?php
+
+namespace Beside;
+
+final class Text
+{
+    public const BESIDE = "beside";
+}

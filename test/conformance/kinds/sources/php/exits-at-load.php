@@ -1,0 +1,4 @@
+<?php
+
+echo "last words\n";
+exit(3);

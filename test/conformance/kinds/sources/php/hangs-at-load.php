@@ -1,0 +1,6 @@
+<?php
+
+echo "still loading\n";
+while (true) {
+    sleep(1);
+}

@@ -1,0 +1,6 @@
+<?php
+
+function another(array $params): array
+{
+    return ["fine" => true];
+}

@@ -1,0 +1,8 @@
+<?php
+
+function main(array $params): array
+{
+    return ["fine" => true];
+}
+
+$broken = ); // @here

@@ -1,0 +1,7 @@
+import beside
+
+from lib.deep.nested import NESTED
+
+
+def main(params):
+    return {"from": [NESTED, beside.BESIDE]}

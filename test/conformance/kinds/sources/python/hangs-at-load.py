@@ -1,0 +1,5 @@
+import time
+
+print("still loading")
+while True:
+    time.sleep(1)

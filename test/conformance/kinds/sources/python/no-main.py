@@ -1,0 +1,2 @@
+def another(params):
+    return {"fine": True}

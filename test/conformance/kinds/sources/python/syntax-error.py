@@ -1,0 +1,5 @@
+def main(params):
+    return {"fine": True}
+
+
+broken = )  # @here

@@ -1,0 +1,2 @@
+puts "last words"
+exit 3

@@ -1,0 +1,2 @@
+puts "still loading"
+loop { sleep 1 }

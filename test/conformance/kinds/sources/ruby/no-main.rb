@@ -1,0 +1,3 @@
+def another(_params)
+  { fine: true }
+end

@@ -1,0 +1,5 @@
+def main(_params)
+  { fine: true }
+end
+
+broken = ) # @here

@@ -1,0 +1,9 @@
+def prepare
+  raise ArgumentError, "no luck" # @here
+end
+
+prepare
+
+def main(_params)
+  { fine: true }
+end

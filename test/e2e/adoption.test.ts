@@ -1,0 +1,162 @@
+// An invoker that is killed under load: what was warm is warm again for its next process, what was busy is told to its
+// callers once, and nothing of either life is left behind.
+
+import Docker from "dockerode";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { socketDirectory } from "../../internal/assembly/socket-directory.js";
+import { Outcome, Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { PublicClient, refusalOf } from "../harness/client.js";
+import { eventually } from "../harness/eventually.js";
+import { describeWith, serviceAddress } from "../harness/services.js";
+import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
+
+const WHO_NODE = `const born = Math.random(); let n = 0;
+exports.main = ({ ms }) => new Promise((done) => setTimeout(() => done({ born, pid: process.pid, n: ++n }), ms ?? 0));\n`;
+const WHO_PYTHON = `import os, random, time
+born, n = random.random(), 0
+def main(params):
+    global n
+    n += 1
+    time.sleep(params.get("ms", 0) / 1000)
+    return {"born": born, "pid": os.getpid(), "n": n}
+`;
+const WARM = 5;
+
+interface Who {
+  readonly born: number;
+  readonly pid: number;
+  readonly n: number;
+}
+
+describeWith(UP_SERVICES, "an invoker that is killed", () => {
+  const docker = new Docker({ socketPath: (serviceAddress("docker") ?? "").replace("unix://", "") });
+  let open: OpenFabric;
+  let client: PublicClient;
+  let state: string;
+
+  beforeAll(async () => {
+    open = await openFabric({
+      mode: "up",
+      invokers: 1,
+      env: { WEFT_MEMBER_TTL_MS: "3s", WEFT_MEMORY_MB: "4096", WEFT_FREEZE_AFTER_MS: "2s" },
+    });
+    state = join(open.fabric.stateDir, "invoker-1");
+    client = new PublicClient(open.fabric.grpc, open.fabric.authorization);
+    await client.raiseLimits("guest");
+    await client.createAction("who", WHO_NODE);
+    await client.createAction("who-python", WHO_PYTHON, { kind: "python:default" });
+  });
+
+  afterAll(async () => {
+    client.close();
+    await open.close();
+    expect(await containers()).toEqual([]);
+    expect(existsSync(sockets())).toBe(false);
+  });
+
+  const sockets = (): string => socketDirectory(join(state, "sandboxes"));
+  const containers = async (): Promise<string[]> =>
+    (await docker.listContainers({ all: true, filters: { label: [`weft.directory=${sockets()}`] } })).map((c) => c.Id);
+  /** So many calls at the same time: each in a sandbox of its own. */
+  const together = (action: string, calls: number, ms: number): Promise<{ who: Who; id: string }[]> =>
+    Promise.all(
+      Array.from({ length: calls }, async () => {
+        const { activation, activationId } = await client.invoke(action, { ms });
+        return { who: JSON.parse(activation?.resultJson ?? "{}") as Who, id: activationId };
+      }),
+    );
+  const bornOf = (calls: readonly { who: Who }[]): number[] => [...new Set(calls.map(({ who }) => who.born))].sort();
+  const sandboxes = async () => (await client.status()).invokers.flatMap((invoker) => invoker.sandboxes);
+  /** Everything that is on the machine is something that the invoker knows, and the other way round. */
+  const nothingLeaks = (): Promise<void> =>
+    eventually(async () => {
+      const known = (await sandboxes()).filter(({ state: is }) => is !== "starting").length;
+      expect(await containers()).toHaveLength(known);
+      expect(readdirSync(sockets())).toHaveLength(known);
+      expect(readdirSync(join(state, "journal"))).toHaveLength(known);
+    });
+
+  it.each(["who", "who-python"])(
+    "finds its warm sandboxes again: none is lost, none is made anew (%s)",
+    async (action) => {
+      const before = await eventually(
+        async () => {
+          const born = bornOf(await together(action, WARM, 1_000));
+          return born.length === WARM && born;
+        },
+        { withinMs: 60_000 },
+      );
+      // Some are frozen when it is killed.
+      if (action === "who") {
+        await eventually(
+          async () => expect((await sandboxes()).filter((s) => s.state === "frozen")).toHaveLength(WARM),
+          {
+            withinMs: 20_000,
+          },
+        );
+      }
+      open.fabric.kill("invoker-1");
+      await open.fabric.restart();
+      expect((await sandboxes()).filter((s) => s.action === `guest/${action}`)).toHaveLength(WARM);
+      const after = await together(action, WARM, 1_000);
+      expect(bornOf(after)).toEqual(before);
+      for (const { id } of after) {
+        const record = await client.record(id);
+        expect([record.start, record.initMs]).toEqual([Start.WARM, undefined]);
+      }
+      await nothingLeaks();
+    },
+  );
+
+  it("tells each caller once that the outcome of a call in flight is unknown, and does not use its sandbox again", async () => {
+    await together("who", WARM, 500);
+    const refusals = [0, 1].map(() => refusalOf(client.invoke("who", { ms: 8_000 })));
+    const busy = await eventually(async () => {
+      const running = (await sandboxes()).filter((s) => s.action === "guest/who" && s.running > 0);
+      return running.length === 2 && running.length;
+    });
+    const idle = (await sandboxes()).filter((s) => s.action === "guest/who").length - busy;
+    open.fabric.kill("invoker-1");
+    for (const refusal of await Promise.all(refusals)) {
+      expect({ kind: refusal.kind, reason: refusal.reason }).toEqual({
+        kind: "unavailable",
+        reason: "OUTCOME_UNKNOWN",
+      });
+    }
+    await open.fabric.restart();
+    expect((await sandboxes()).filter((s) => s.action === "guest/who")).toHaveLength(idle);
+    await nothingLeaks();
+  });
+
+  it("loses nothing of its load but what it ran when it was killed, again and again", async () => {
+    const ids: string[] = [];
+    let over = false;
+    let unknown = 0;
+    const load = Array.from({ length: 4 }, async () => {
+      while (!over) {
+        try {
+          const { activation, activationId } = await client.invoke("who", { ms: 20 });
+          expect(activation?.outcome).toBe(Outcome.SUCCESS);
+          ids.push(activationId);
+        } catch (thrown) {
+          const { kind, reason } = await refusalOf(Promise.reject(thrown as Error));
+          if (reason === "OUTCOME_UNKNOWN") unknown += 1;
+          else expect(kind).toBe("unavailable");
+        }
+      }
+    });
+    for (let kill = 0; kill < 3; kill += 1) {
+      const before = ids.length;
+      await eventually(() => ids.length > before + 20, { withinMs: 30_000 });
+      open.fabric.kill("invoker-1");
+      await open.fabric.restart();
+    }
+    over = true;
+    await Promise.all(load);
+    expect(unknown).toBeLessThanOrEqual(3 * 4);
+    await eventually(async () => expect((await sandboxes()).every((s) => s.running === 0)).toBe(true));
+    await nothingLeaks();
+  });
+});
