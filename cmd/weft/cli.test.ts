@@ -259,7 +259,7 @@ describe("weft action create", () => {
     ["action create a/b/c y.rb", "is no name"],
     ["action create x y.rb --kind nodejs:20 --web false --web-secure s", "--web false makes none"],
   ])("refuses %s before it asks anybody", async (words, message) => {
-    writeFileSync(join(cwd, "y.rb"), "code");
+    for (const name of ["y.rb", "y.txt"]) writeFileSync(join(cwd, name), "code");
     const ran = await weft(words);
     expect(ran.code).toBe(1);
     expect(ran.stderr).toContain("error WEFT-1001");
