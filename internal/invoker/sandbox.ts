@@ -789,7 +789,7 @@ export class Sandbox implements Pooled {
     const answer = message.resultJson;
     const size = answer.length;
     if (size > RESULT_BYTES_MAX) {
-      const { outcome, error } = resultTooLarge(answer);
+      const { outcome, error } = resultTooLarge(answer, run.request.truncationBytes);
       this.#finish(run, outcome, errorJson(error), size, false, message.outcome !== "developerError");
       return;
     }

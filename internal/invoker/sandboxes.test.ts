@@ -47,6 +47,7 @@ describe("an invoker", () => {
         driver: "process",
         zone: "z1",
         wireVersion: 1,
+        caveats: ["a fake: no isolation"],
       },
     ]);
     expect(world.scheduler.inventories).toEqual([{ sandboxes: [], highestEpoch: 0 }]);

@@ -60,7 +60,7 @@ export class FakeDriver implements SandboxDriver {
     memoryLimit: "none",
     pidsLimit: "none",
     freeze: true,
-    caveats: [],
+    caveats: ["a fake: no isolation"],
   };
   /** Every sandbox that was made, in order. */
   readonly made: FakeSandbox[] = [];
