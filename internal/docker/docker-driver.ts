@@ -182,9 +182,9 @@ export class DockerDriver implements SandboxDriver {
     );
     const ids = new Map(containers.map(({ Id, Labels }) => [Labels[MARK_LABEL] ?? "", Id]));
     const adopted = await Promise.all(
-      survivors.map((survivor) => {
+      survivors.flatMap((survivor) => {
         const id = ids.get(survivor.mark);
-        return id === undefined ? undefined : this.#adopt(survivor, id, timeoutMs);
+        return id === undefined ? [] : [this.#adopt(survivor, id, timeoutMs)];
       }),
     );
     return adopted.filter((one) => one !== undefined);
