@@ -31,7 +31,7 @@ async function endOf({ code, oomAfterLooks, lastWords = "" }: Ending): Promise<u
   } as unknown as Container;
   const freezer = new Freezer(clock, "/nowhere");
   const sandbox = new DockerSandbox(
-    { clock, log: silentLog, freezer, gone: () => {} },
+    { clock, log: silentLog, freezer, gone: () => {}, left: () => {} },
     aSpec({ memoryMb: 128 }),
     "/nowhere",
     container,

@@ -3,6 +3,7 @@
 import { InvokeRequest } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { capacity, ECHO_ACTION, PARAMS, worst, type BenchContext, type RowResult } from "./capacity.js";
 import { ECHO_BIDI, ECHO_UNARY, INVOKE, type LoadOrder } from "./protocol.js";
+import { httpCapacity } from "./http.js";
 import { restCapacity } from "./rest.js";
 import { kinds } from "./kinds.js";
 import { coldStarts, parallelStarts, platformShare, stemStarts } from "./starts.js";
@@ -40,6 +41,12 @@ export const ROWS: readonly Row[] = [
     title: "p99 of Invoke \u00f7 p99 of bare unary echo, open loop at half of Weft's capacity",
     floor: { kind: "atMost", value: 4 },
     run: openLoopTail,
+  },
+  {
+    id: "D7",
+    title: "warm Invoke/s of an action in an image of its own \u00f7 bare HTTP keep-alive echo/s of that image",
+    floor: { kind: "atLeast", value: 0.3 },
+    run: httpCapacity,
   },
   {
     id: "D8",
