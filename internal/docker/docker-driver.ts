@@ -60,7 +60,7 @@ const CORE_BYTES = 1;
 /** Nothing is seen of these. Docker's own list, and what tells of other sandboxes: who is how busy, and whose keys there are. */
 const MASKED_PATHS = [
   ...["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"],
-  ...["interrupts", "kallsyms", "key-users"],
+  ...["interrupts", "kallsyms", "key-users", "pressure"],
 ]
   .map((name) => `/proc/${name}`)
   .concat("/sys/firmware", "/sys/devices/virtual/powercap");
