@@ -168,6 +168,7 @@ export function recordWithout(
     startKind: 0,
     invokerId: lost.invokerId,
     composite: undefined,
+    unstored: false,
   };
 }
 

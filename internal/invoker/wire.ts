@@ -158,6 +158,7 @@ export function recordOf(run: Run, logs: readonly string[], invokerId: string): 
     invokerId,
     composite: undefined,
     binding: caller.binding,
+    unstored: request.unstored ?? false,
   };
 }
 
