@@ -20,6 +20,9 @@ for (const path of [
 ]) {
   cpSync(path, `dist/${path}`);
 }
+cpSync("runtimes/deno/weft-deno", "dist/runtimes/deno/weft-deno");
+mkdirSync("dist/runtimes/bun", { recursive: true });
+cpSync("dist/runtimes/deno/loop.js", "dist/runtimes/bun/loop.js");
 rmSync("dist/runtimes/java", { recursive: true, force: true });
 for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
   cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });

@@ -89,15 +89,27 @@ const limitOptions: readonly OptionSpec[] = [
   { name: "concurrency", value: "MIN:MAX", help: "set how many runs at once a sandbox may have" },
   { name: "parameter-size", value: "BYTES", help: "set how large the parameters of an action may be" },
   { name: "payload-size", value: "BYTES", help: "set how large the arguments of a call may be" },
+  { name: "truncation-size", value: "BYTES", help: "set how much is shown of a result that is too large" },
+  { name: "instances", value: "N", help: "set how many sandboxes an action may have" },
+  {
+    name: "store-activations",
+    value: "yes|no",
+    help: "no: what a caller waited for and succeeded leaves no record",
+  },
   {
     name: "reset",
     value: "WHAT",
-    help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size or payload-size; commas between",
+    help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size, payload-size, truncation-size, instances or store-activations; commas between",
   },
 ];
 
 const actionOptions: readonly OptionSpec[] = [
   { name: "sequence", value: "A,B,…", help: "actions to run one after the other, instead of a file" },
+  {
+    name: "image",
+    value: "IMAGE",
+    help: "an image of one's own to run in, with a file or without; it serves /init and /run",
+  },
   { name: "kind", value: "KIND", help: "nodejs:20, python:3.11, …; without it by the file's ending" },
   { name: "main", value: "FUNCTION", help: "the function to call (default main)" },
   defaultParam,
@@ -515,6 +527,17 @@ export const nouns: readonly NounSpec[] = [
         ],
         example: "weft project undeploy --project hello",
         load: async () => (await import("./verbs/project.js")).undeployProject,
+      }),
+      verb({
+        name: "export",
+        help: "write a manifest with files of what is there: the whole namespace, or one project",
+        options: [
+          { name: "project", value: "NAME", help: "only what this project deployed" },
+          { name: "out", short: "o", value: "FOLDER", help: "where to (default here)" },
+          { name: "overwrite", help: "write over files that are there" },
+        ],
+        example: "weft project export --project hello --out hello",
+        load: async () => (await import("./verbs/project-export.js")).exportProject,
       }),
     ],
   },

@@ -37,8 +37,8 @@ seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f"
 
 # ---- kinds ----
 # One row per kind: the Debian that its base stands on when it is made here, what makes the language of that Debian, the
-# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names packages of that Debian;
-# `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
+# public image that is its base otherwise (`-`: that Debian there too), and the command that says its version. `apt:` names
+# packages of that Debian; `npm:` a package's version and the program in it, ARCH being the machine's as npm calls it.
 kinds() {
   cat <<'END'
 nodejs:20    12  npm:node-linux-ARCH@20.20.2:bin/node  node:20-slim      node -v
@@ -48,6 +48,8 @@ python:3.11  12  apt:python3                           python:3.11-slim  python3
 python:3.13  13  apt:python3                           python:3.13-slim  python3 --version
 ruby:3.3     13  apt:ruby                              -                 ruby --version
 php:8.4      13  apt:php-cli,php-bcmath,php-curl,php-mbstring,php-mysql,php-pgsql,php-xml,php-zip  -  php --version
+deno:2       12  npm:@deno/linux-ARCH-glibc@2.9.6:deno -                 deno --version
+bun:1        12  npm:@oven/bun-linux-ARCH@1.4.5:bin/bun  -               bun --version
 java:21      13  apt:openjdk-21-jdk-headless,libgoogle-gson-java  -                 java --version
 native:1      12  apt:jq,curl                           -                 jq --version
 END

@@ -56,7 +56,9 @@ export function asBlackbox(
     Tmpfs: { ...(host.Tmpfs as Record<string, string> | undefined), ...tmpfs },
     Ulimits: [...(host.Ulimits ?? []), { Name: "fsize", Soft: DISK_MB_MAX * MIB, Hard: DISK_MB_MAX * MIB }],
   };
-  return { ...rest, Healthcheck: { Test: ["NONE"] }, HostConfig: hostConfig };
+  // Its own home, or its user's.
+  const env = rest.Env?.filter((entry) => !entry.startsWith("HOME=")) ?? [];
+  return { ...rest, Env: env, Healthcheck: { Test: ["NONE"] }, HostConfig: hostConfig };
 }
 
 /** Ends containers that have written too much to their root. */

@@ -100,7 +100,7 @@ describeWith(["docker"], "with Docker", () => {
     await frozen.sandbox.freeze();
     const stem = await first.create(aSpec({ kind }), 20_000, never);
     const survivors = [warm.sandbox, frozen.sandbox, stem].map((sandbox) => ({
-      mark: sandbox.mark ?? "",
+      mark: sandbox.survivesAs ?? "",
       spec: aSpec({ kind }),
     }));
     for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) (sandbox as DockerSandbox).abandon();
@@ -112,7 +112,7 @@ describeWith(["docker"], "with Docker", () => {
     for (const { mark } of survivors.slice(0, 2)) {
       const process = adopted.get(mark)?.process;
       if (!process) throw new Error("it is there");
-      expect(process.mark).toBe(mark);
+      expect(process.survivesAs).toBe(mark);
       const ran = await new RuntimePeer(process.link).run();
       expect(ran).toMatchObject({ outcome: "success", result: { ...(result as object), n: 2 } });
       await process.freeze();
@@ -140,8 +140,8 @@ describeWith(["docker"], "with Docker", () => {
     ] as const) {
       peer.run(params).catch(() => {});
     }
-    const marks = [waits, spins].map(({ sandbox }) => sandbox.mark ?? "");
-    expect(idle.sandbox.mark).toBeUndefined();
+    const marks = [waits, spins].map(({ sandbox }) => sandbox.survivesAs ?? "");
+    expect(idle.sandbox.survivesAs).toBeUndefined();
     for (const { sandbox } of [waits, spins, idle]) (sandbox as DockerSandbox).abandon();
     const next = aDriver("busy", { reconnectMs: 20_000 });
     const survivors = [...marks, "b0-77"].map((mark) => ({ mark, spec: aSpec() }));
@@ -149,6 +149,23 @@ describeWith(["docker"], "with Docker", () => {
     expect(await next.cleanUp()).toBe(3);
     expect(await remains("busy")).toEqual([]);
     await next.close();
+  });
+
+  it("a docker driver that is closed leaves what it was told to leave, awake", async () => {
+    const first = aDriver("left", { reconnectMs: 20_000 });
+    const { sandbox } = await loaded(first, `function main() { return {}; }`);
+    const ended = await loaded(first, `function main() { return {}; }`);
+    const mark = sandbox.survivesAs ?? "";
+    await sandbox.freeze();
+    await sandbox.leave?.();
+    await first.close();
+    expect((await ended.sandbox.exited).kind).toBe("exited");
+    const next = aDriver("left", { reconnectMs: 20_000 });
+    const [adopted] = await next.adopt([{ mark, spec: aSpec() }], 10_000);
+    if (!adopted) throw new Error("it is there");
+    expect((await new RuntimePeer(adopted.process.link).run()).outcome).toBe("success");
+    await next.close();
+    expect(await remains("left")).toEqual([]);
   });
 
   it("a sandbox whose invoker does not come back in time ends by itself", async () => {

@@ -115,6 +115,8 @@ export class DockerDriver implements SandboxDriver {
   readonly #reaping = new Set<Promise<void>>();
   #network: Promise<void> | undefined;
   #networkGuarded = false;
+  /** Sandboxes were left for a later life. */
+  #left = false;
   #closed = false;
 
   constructor(private readonly deps: DockerDriverDeps) {
@@ -212,6 +214,7 @@ export class DockerDriver implements SandboxDriver {
         throw new WeftError("failedPrecondition", "NOT_RESUMED", `${what} does not say what it has kept`);
       }
       this.#ready(found, link, hello);
+      if (imageOfKind(spec.kind) !== undefined) this.#disks.add(found);
       return { mark, process: found, loaded: hello.resumed.loaded };
     };
     try {
@@ -259,7 +262,7 @@ export class DockerDriver implements SandboxDriver {
     await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
     await Promise.all(this.#reaping);
     this.#disks.close();
-    await rm(this.deps.directory, { recursive: true, force: true });
+    if (!this.#left) await rm(this.deps.directory, { recursive: true, force: true });
   }
 
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
@@ -381,7 +384,12 @@ export class DockerDriver implements SandboxDriver {
       this.#live.delete(mark);
       this.#users.release(user);
     };
-    const sandbox = new DockerSandbox({ clock, log, freezer: this.#freezer, gone }, spec, directory, container, mark);
+    const left = (): void => {
+      this.#left = true;
+      this.#live.delete(mark);
+    };
+    const deps = { clock, log, freezer: this.#freezer, gone, left };
+    const sandbox = new DockerSandbox(deps, spec, directory, container, mark);
     this.#live.set(mark, sandbox);
     return sandbox;
   }

@@ -27,6 +27,8 @@ export interface DockerSandboxDeps {
   readonly log: Log;
   readonly freezer: Freezer;
   readonly gone: (sandbox: DockerSandbox) => void;
+  /** It goes on without this process. */
+  readonly left: (sandbox: DockerSandbox) => void;
 }
 
 export class DockerSandbox implements SandboxProcess {
@@ -63,7 +65,7 @@ export class DockerSandbox implements SandboxProcess {
     }).then(() => (this.#destroyed ? killed : this.#findOut()));
   }
 
-  get mark(): string | undefined {
+  get survivesAs(): string | undefined {
     return this.survives ? this.name : undefined;
   }
 
@@ -124,6 +126,12 @@ export class DockerSandbox implements SandboxProcess {
     this.#frozen = "no";
     if (how === "file") this.deps.freezer.thaw(this.container.id);
     else if (how === "docker") await this.#unlessOver(this.container.unpause());
+  }
+
+  async leave(): Promise<void> {
+    await this.unfreeze(); // it ends by itself when nobody comes for it
+    this.abandon();
+    this.deps.left(this);
   }
 
   /** Lets go of it without ending it: somebody else removes it, or takes it over. */

@@ -2,6 +2,7 @@
 // on to a controller. Holds nothing that cannot be asked for again.
 
 import type { Clock } from "../base/clock.js";
+import { Turns } from "../base/turns.js";
 import type { Log } from "../base/log.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
@@ -25,7 +26,8 @@ import { Invocations } from "./invocations.js";
 import { InvokeStream } from "./invoke-stream.js";
 import { LostRecords } from "./lost-records.js";
 import { GatewayMetrics } from "./metrics.js";
-import type { Identity, NativeApi, RequestContext } from "./native-api.js";
+import type { Identity, NativeApi, RawAnswer, RequestContext } from "./native-api.js";
+import { LARGE_REQUESTS } from "./large-requests.js";
 import { PROXIED_PATHS, SERVED_RPCS } from "./public-rpcs.js";
 import { Reflection, serveReflection } from "./reflection.js";
 
@@ -67,6 +69,7 @@ export class Gateway {
   readonly #health: Health;
   readonly #reflection: Reflection;
   readonly #watching = new AbortController();
+  readonly #largeTurns = new Turns(LARGE_REQUESTS);
   #watchOpened = false;
   #watchOpenedMonoMs = 0;
   #schedulerSeen = false;
@@ -261,7 +264,8 @@ export class Gateway {
       server.serveRaw(path, async (ctx, message) => {
         const identity = await this.#identities.identify(ctx.header("authorization"));
         const context = { ...this.#context(ctx, identity), deadlineMonoMs: ctx.deadlineMonoMs, signal: ctx.signal };
-        const answer = await this.#api.callRaw(path, message, context);
+        const call = (): Promise<RawAnswer> => this.#api.callRaw(path, message, context);
+        const answer = await this.#largeTurns.run(message.length, call, ctx.signal);
         for (const [name, value] of Object.entries(answer.headers)) {
           if (name.startsWith("weft-")) ctx.setHeader(name, value);
         }

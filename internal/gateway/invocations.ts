@@ -10,6 +10,7 @@ import { toWeftError } from "../base/errors.js";
 import { bytesToHex } from "../base/ids.js";
 import type { Random } from "../base/random.js";
 import type { Span, Tracer } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import { BLOCKING_WAIT_MS_MAX } from "../core/action/types.js";
 import type { Caller, DispatchCall, DispatchResult } from "../core/dispatch/call.js";
 import { checkJsonObject, checkPayloadSize, mergeParams } from "../core/params/merge.js";
@@ -22,14 +23,15 @@ import {
 } from "../core/throttle/throttle.js";
 import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { checkName } from "../core/tenancy/name.js";
-import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
+import { checkKindAllowed, limitsProblem, type NamespaceOverrides } from "../core/tenancy/overrides.js";
+import { recordToWire } from "../dispatch/record-wire.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
 import { Waits, type Wait } from "../base/waits.js";
-import { recordWithout } from "./wire.js";
+import { activationOf, recordWithout } from "./wire.js";
 
 /** Longest wait for a slot. Nobody who waits for the end waits longer. */
 const START_WITHIN_MS = BLOCKING_WAIT_MS_MAX;
@@ -59,7 +61,16 @@ export class SyncCall implements DispatchCall {
     readonly ended: Ended,
     /** The caller's own number for it. */
     readonly tag: number,
+    private readonly overrides: NamespaceOverrides | undefined,
   ) {}
+
+  get truncationBytes(): number | undefined {
+    return this.overrides?.truncationSize;
+  }
+
+  get unstored(): boolean {
+    return this.overrides?.storeActivations === false;
+  }
 
   get ask(): Target["ask"] {
     return this.target.ask;
@@ -163,6 +174,7 @@ export class Invocations {
    * Starts an invocation. The throttle's place belongs to the call from here on, also when it throws (N1).
    * @param ended called exactly once, later or at once, unless this throws
    * @param problem why it ends as an application error without being run (limitsProblemOf)
+   * @param overrides of the caller's namespace
    * @throws invalidArgument, failedPrecondition for the arguments
    */
   start(
@@ -172,8 +184,9 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     ended: Ended,
-    tag = 0,
-    problem?: string,
+    tag: number,
+    problem: string | undefined,
+    overrides: NamespaceOverrides | undefined,
   ): SyncCall {
     const { clock, tracer, dispatcher } = this.deps;
     let merged: Uint8Array;
@@ -201,6 +214,7 @@ export class Invocations {
       this.#completed,
       ended,
       tag,
+      overrides,
     );
     if (problem === undefined) dispatcher.dispatch(call);
     else this.#endUnrun(call, problem);
@@ -218,12 +232,14 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     waitMs: number,
-    problem?: string,
+    problem: string | undefined,
+    overrides: NamespaceOverrides | undefined,
   ): Promise<Ending> {
     return new Promise((resolve, reject) => {
       try {
         const waiting = new Waiting(this.#waits, resolve);
-        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended, 0, problem);
+        const { ended } = waiting;
+        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, ended, 0, problem, overrides);
         waiting.begin(waitMs);
       } catch (thrown) {
         reject(toWeftError(thrown));
@@ -249,6 +265,10 @@ export class Invocations {
         metrics.invocation(result.outcome, result.startKind);
         metrics.overhead.observeMs(tookMs - result.durationMs);
         metrics.queue.observeMs(result.waitMs);
+        // N2: no invoker writes it. Whoever knows the id only must find what became of it.
+        if (call.unstored && call.idTold && result.outcome === "success") {
+          this.deps.lostRecords.keep(recordToWire(activationOf(call, result)));
+        }
         break;
       }
       case "refused":
@@ -320,7 +340,7 @@ export function limitsProblemOf({ quota }: Identity, target: Target, paramsBytes
   const { overrides } = quota;
   if (!overrides) return undefined;
   checkPayloadSize(paramsBytes, overrides.maxPayloadSize);
-  checkKindAllowed(overrides.allowedKinds, target.ask.kind);
+  checkKindAllowed(overrides.allowedKinds, neededKind(target.ask.kind));
   if (target.composite) return undefined; // who runs it looks at what runs
   const { memoryMb, timeoutMs, concurrency } = target.ask;
   return limitsProblem(overrides, { memoryMb, timeoutMs, concurrency, logsMb: target.logsMb });

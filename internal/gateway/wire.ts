@@ -8,6 +8,7 @@ import {
   type Outcome as CoreOutcome,
   type StartKind,
 } from "../core/activation/types.js";
+import { neededKind } from "../core/action/image.js";
 import type { DoneResult } from "../core/dispatch/call.js";
 import { Outcome, Start, Subject, type Activation } from "../gen/weft/activation/v1/activation.pb.js";
 import type { ActivationRecord } from "../gen/weft/link/v1/control.pb.js";
@@ -45,7 +46,7 @@ export function activationToWire(call: SyncCall, done: DoneResult): Activation {
     resultJson: utf8(done.resultJson),
     resultSize: done.resultSize,
     logs: [],
-    kind: ask.kind,
+    kind: neededKind(ask.kind),
     limits: {
       timeoutMs: ask.timeoutMs,
       memoryMb: ask.memoryMb,
@@ -102,7 +103,7 @@ export function activationOf(call: SyncCall, done: DoneResult): ActionActivation
     path: target.path,
     binding: target.binding === "" ? undefined : target.binding,
     version: target.version,
-    kind: ask.kind,
+    kind: neededKind(ask.kind),
     startWallMs: done.startWallMs,
     durationMs: done.durationMs,
     initMs: done.initMs,
@@ -147,7 +148,7 @@ export function recordWithout(
     path: target.path,
     binding: target.binding,
     version: target.version,
-    kind: ask.kind,
+    kind: neededKind(ask.kind),
     startWallMs: Math.max(0, Math.round(lost.endWallMs - lost.ranMs)),
     durationMs: Math.max(0, Math.round(lost.ranMs)),
     initMs: undefined,

@@ -142,7 +142,9 @@ export class Invoker {
       sandbox: (number) => this.#host.get(number),
       spoolFull: () => this.#spool.full,
       recordWaits: (activationId) => this.#spool.holds(activationId),
-      settled: (run) => this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id)),
+      settled: (run) => {
+        if (!run.unrecorded) this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id));
+      },
       dispatcherGone: (dispatcherId, bootId) => {
         for (const sandbox of this.#host.sandboxes) sandbox.slots?.forgetHolder(bootId);
         this.#fleet.tell(() => ({ item: { $case: "dispatcherGone", value: { dispatcherId, bootId } } }));
@@ -267,6 +269,7 @@ export class Invoker {
         memoryMb: sandbox.memoryMb,
         running: sandbox.running,
         idleMs: Math.round(clock.monoMs() - sandbox.idleSinceMonoMs),
+        keepMs: Math.round(this.#host.keepMs(sandbox, clock.monoMs())),
         priority: sandbox.priority,
         holders: [...(sandbox.slots?.holders() ?? [])],
       })),
@@ -301,6 +304,7 @@ export class Invoker {
       driver: driver.abilities.name,
       zone: settings.zone,
       wireVersion: WIRE_VERSION,
+      caveats: [...driver.abilities.caveats],
     };
   }
 

@@ -3,6 +3,7 @@
 import type { Clock } from "../base/clock.js";
 import { hexToBytes } from "../base/ids.js";
 import { traceIdOf } from "../base/trace.js";
+import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
 import type { SandboxState as CoreState } from "../core/sandbox/state.js";
 import { outcomeToWire, startKindToWire } from "../dispatch/wire.js";
@@ -136,7 +137,7 @@ export function recordOf(run: Run, logs: readonly string[], invokerId: string): 
     subject: caller.subject,
     path: ask.key,
     version: spec?.version ?? UNKNOWN_VERSION,
-    kind: ask.kind,
+    kind: neededKind(ask.kind),
     startWallMs: Math.round(run.startWallMs),
     durationMs: end.durationMs,
     initMs: run.initMs,

@@ -29,6 +29,10 @@ case $function in
   *[!A-Za-z0-9_]*) echo "\"$WEFT_ACTION_MAIN\" is no name of a function in Go"; exit 1 ;;
 esac
 
+if [ -e exec ] && ! ls ./*.go >/dev/null 2>&1; then
+  cp -R . "$WEFT_OUTPUT_DIR" # built already
+  exit 0
+fi
 if ! ls ./*.go >/dev/null 2>&1; then
   echo "the archive has no .go file at its top: pack the folder's content, not the folder"
   exit 1

@@ -113,7 +113,8 @@ func (e *execs) memory() uint64 {
 	return residentBytes(syscall.Getpid()) + e.bytes
 }
 
-// lastLine passes lines on when another one follows. Lines of nothing but spaces do not count.
+// lastLine keeps back the line that may be the result: one that begins like an object or list, until another one follows it.
+// Lines of nothing but spaces do not count.
 type lastLine struct {
 	out  *output
 	held []byte
@@ -122,13 +123,15 @@ type lastLine struct {
 	ended bool
 	// empty lines that have followed it.
 	empty int
+	// passing is true inside a line that can be no result: it is the log's as it comes.
+	passing bool
 }
 
 func (l *lastLine) write(data []byte) {
 	for len(data) > 0 {
 		line, rest, ends := bytes.Cut(data, []byte{'\n'})
 		data = rest
-		if l.ended && len(bytes.TrimSpace(line)) == 0 {
+		if l.ended && firstOf(line) == 0 {
 			if ends {
 				l.empty++
 			}
@@ -137,20 +140,33 @@ func (l *lastLine) write(data []byte) {
 		if l.ended {
 			l.pass()
 		}
-		l.size += int64(len(line))
-		l.held = append(l.held, line[:min(len(line), max(0, lastLineBytesMax-len(l.held)))]...)
-		if ends && len(bytes.TrimSpace(l.held)) > 0 {
-			l.ended = true
-		} else if ends {
+		if l.passing {
+			l.out.write(stdout, line)
+		} else {
+			l.size += int64(len(line))
+			l.held = append(l.held, line[:min(len(line), max(0, lastLineBytesMax-len(l.held)))]...)
+		}
+		if first := firstOf(l.held); first != 0 && first != '{' && first != '[' {
+			l.out.write(stdout, l.held)
+			l.held, l.size, l.passing = nil, 0, true
+		}
+		switch {
+		case !ends:
+		case l.passing:
+			l.out.write(stdout, []byte{'\n'})
+			l.passing = false
+		case firstOf(l.held) == 0:
 			l.out.write(stdout, append(l.held, '\n'))
 			l.held, l.size = nil, 0
+		default:
+			l.ended = true
 		}
 	}
 }
 
 // pass hands the held line to the log.
 func (l *lastLine) pass() {
-	if len(l.held) > 0 || l.ended {
+	if len(l.held) > 0 {
 		l.out.write(stdout, append(l.held, bytes.Repeat([]byte{'\n'}, 1+l.empty)...))
 	}
 	l.held, l.size, l.ended, l.empty = nil, 0, false, 0

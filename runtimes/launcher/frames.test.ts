@@ -15,6 +15,10 @@ const frames = {
     $case: "hello",
     value: { kind: "native:1", languageVersion: "1", protocol: 1, reconnects: false, resumed: undefined },
   }),
+  helloAgain: from({
+    $case: "hello",
+    value: { kind: "native:1", languageVersion: "1", protocol: 1, reconnects: true, resumed: { loaded: true } },
+  }),
   initOk: from({ $case: "initResult", value: { ok: true, errorJson: Buffer.alloc(0) } }),
   initFailed: from({ $case: "initResult", value: { ok: false, errorJson: Buffer.from('{"error":"ü"}') } }),
   result: from({

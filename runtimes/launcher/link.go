@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 )
 
@@ -15,25 +14,38 @@ const frameBytesMax = 64 * 1024 * 1024
 
 // link carries frames between us and the invoker. Anybody may send; one reads.
 type link struct {
+	mutex  sync.Mutex // guards writing, and which connection it is
 	conn   net.Conn
 	reader *bufio.Reader
-	mutex  sync.Mutex
 }
 
 func newLink(conn net.Conn) *link {
 	return &link{conn: conn, reader: bufio.NewReaderSize(conn, 64*1024)}
 }
 
-// send writes a message out before it returns. The end of the connection is the end of the sandbox.
+// send writes a message out before it returns. When the connection has ended the message is dropped: who reads sees the end,
+// and decides.
 func (l *link) send(message []byte) {
-	var head [4]byte
-	binary.BigEndian.PutUint32(head[:], uint32(len(message)))
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	l.write(message)
+}
+
+func (l *link) write(message []byte) {
+	var head [4]byte
+	binary.BigEndian.PutUint32(head[:], uint32(len(message)))
 	frame := net.Buffers{head[:], message}
-	if _, err := frame.WriteTo(l.conn); err != nil {
-		os.Exit(0)
-	}
+	_, _ = frame.WriteTo(l.conn)
+}
+
+// renew goes on with another connection, on which hello is the first message.
+func (l *link) renew(conn net.Conn, hello []byte) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	_ = l.conn.Close()
+	l.conn = conn
+	l.reader = bufio.NewReaderSize(conn, 64*1024)
+	l.write(hello)
 }
 
 func (l *link) receive() ([]byte, error) {

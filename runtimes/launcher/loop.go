@@ -14,7 +14,11 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// endingMax is how long a program may take to end after it has closed its answers: it runs what it has for its end.
+const endingMax = 2 * time.Second
 
 type loop struct {
 	place place
@@ -79,7 +83,7 @@ func (l *loop) start(out *output) (*looper, error) {
 	if err != nil {
 		<-one.exited
 		one.bury()
-		return nil, fmt.Errorf("the program ended before it was ready (%s)%s", howItEnded(one.status), lastOutput(out))
+		return nil, fmt.Errorf("the program exited before it was ready (%s)%s", howItEnded(one.status), lastOutput(out))
 	}
 	one.drain()
 	if problem := valueOf(said, "error"); problem != nil {
@@ -177,7 +181,11 @@ func (l *loop) giveBack(call uint32, one *looper) {
 
 // ended is told when a process is gone in the middle of a call. Where others still run, only this call ends.
 func (l *loop) ended(call uint32, one *looper, out *output) (int, []byte) {
-	one.signal(syscall.SIGKILL) // it may have closed its descriptors only
+	select {
+	case <-one.exited:
+	case <-time.After(endingMax):
+		one.signal(syscall.SIGKILL) // it has closed its descriptors only
+	}
 	one.bury()
 	l.mutex.Lock()
 	delete(l.busy, call)

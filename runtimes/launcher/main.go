@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -27,6 +29,7 @@ func main() {
 		os.Exit(2)
 	}
 	kind := take("WEFT_KIND")
+	patience, _ := strconv.Atoi(take("WEFT_RECONNECT_MS"))
 	work := take("WEFT_WORKDIR")
 	if work == "" {
 		work = os.TempDir()
@@ -46,8 +49,11 @@ func main() {
 	if err != nil {
 		os.Exit(1)
 	}
-	s := &session{link: newLink(conn), server: server}
-	s.link.send(encodeHello(kind, version))
+	s := &session{
+		link: newLink(conn), server: server, kind: kind, version: version,
+		path: path, patience: time.Duration(patience) * time.Millisecond,
+	}
+	s.link.send(encodeHello(kind, version, s.patience > 0, nil))
 	s.serve()
 }
 

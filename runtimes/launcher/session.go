@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -17,6 +18,8 @@ const (
 	// resultBytesAllowed is that limit, for texts.
 	resultBytesAllowed = 1024 * 1024
 	excerptBytes       = 1024
+	// reconnectEvery is how often the next life of the invoker is looked for.
+	reconnectEvery = 100 * time.Millisecond
 	// memoryEvery: memory is looked at no more often.
 	memoryEvery = time.Second
 	// loadFailed begins what a developer reads when code cannot be loaded.
@@ -40,23 +43,31 @@ type session struct {
 	link   *link
 	server server
 
+	kind     string
+	version  string
+	path     string
+	patience time.Duration
+
 	logLimit uint64
 	loading  bool
-	loaded   bool
 
-	mutex    sync.Mutex
+	mutex sync.Mutex
+	// busy with the init; loaded by it.
+	busy     bool
+	loaded   bool
 	runs     map[uint32]bool
 	memoryAt time.Time
 	bytes    uint64
 }
 
-// serve returns never: the end of the connection is the end of the sandbox.
+// serve returns never.
 func (s *session) serve() {
 	s.runs = map[uint32]bool{}
 	for {
 		frame, err := s.link.receive()
 		if err != nil {
-			os.Exit(0)
+			s.resume()
+			continue
 		}
 		message, err := decodeToSandbox(frame)
 		if err != nil {
@@ -82,12 +93,30 @@ func (s *session) serve() {
 	}
 }
 
+// resume connects again when the invoker's process has ended and nothing was to be done: its next life may go on with what is
+// loaded here. Otherwise the end of the connection is the end of the sandbox.
+func (s *session) resume() {
+	s.mutex.Lock()
+	idle, loaded := !s.busy && len(s.runs) == 0, s.loaded
+	s.mutex.Unlock()
+	for until := time.Now().Add(s.patience); idle && time.Now().Before(until); time.Sleep(reconnectEvery) {
+		if conn, err := net.Dial("unix", s.path); err == nil {
+			s.link.renew(conn, encodeHello(s.kind, s.version, true, &loaded))
+			return
+		}
+	}
+	os.Exit(0)
+}
+
 func (s *session) init(m initMessage) {
 	if s.loading {
 		s.link.send(encodeInitResult(false, errorJSON("Cannot initialize the action more than once.")))
 		return
 	}
 	s.loading = true
+	s.mutex.Lock()
+	s.busy = true
+	s.mutex.Unlock()
 	s.logLimit = m.logLimitBytes
 	go func() {
 		out := newOutput(s.link, 0, m.logLimitBytes)
@@ -98,14 +127,17 @@ func (s *session) init(m initMessage) {
 			err = s.server.load(m, out)
 		}
 		out.end()
+		s.mutex.Lock()
+		s.loaded = err == nil
+		s.mutex.Unlock()
 		if err != nil {
 			s.link.send(encodeInitResult(false, loadError(err)))
-			return
+		} else {
+			s.link.send(encodeInitResult(true, nil))
 		}
 		s.mutex.Lock()
-		s.loaded = true
+		s.busy = false
 		s.mutex.Unlock()
-		s.link.send(encodeInitResult(true, nil))
 	}()
 }
 
@@ -159,7 +191,6 @@ func (s *session) cancel(m cancelMessage) {
 
 func (s *session) answer(call uint32, outcome int, result []byte, truncated bool) {
 	s.mutex.Lock()
-	delete(s.runs, call)
 	if now := time.Now(); now.Sub(s.memoryAt) >= memoryEvery {
 		s.memoryAt = now
 		s.bytes = s.server.memory()
@@ -167,6 +198,9 @@ func (s *session) answer(call uint32, outcome int, result []byte, truncated bool
 	bytes := s.bytes
 	s.mutex.Unlock()
 	s.link.send(encodeRunResult(call, outcome, result, truncated, bytes))
+	s.mutex.Lock()
+	delete(s.runs, call)
+	s.mutex.Unlock()
 }
 
 // crash ends the sandbox as its code ended, so that the invoker tells the caller why: it knows whether memory ran out, and

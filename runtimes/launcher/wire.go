@@ -217,10 +217,23 @@ func putText[T string | []byte](to []byte, number int, text T) []byte {
 	return putChunk(to, number, []byte(text))
 }
 
-func encodeHello(kind, languageVersion string) []byte {
+// encodeHello says who we are; resumed is nil on the first connection, and then whether code is loaded.
+func encodeHello(kind, languageVersion string, reconnects bool, resumed *bool) []byte {
 	m := putText(nil, 1, kind)
 	m = putText(m, 2, languageVersion)
-	return putChunk(nil, 1, putNumber(m, 3, protocolVersion))
+	m = putNumber(m, 3, protocolVersion)
+	m = putNumber(m, 4, bit(reconnects))
+	if resumed != nil {
+		m = putChunk(m, 5, putNumber(nil, 1, bit(*resumed)))
+	}
+	return putChunk(nil, 1, m)
+}
+
+func bit(of bool) uint64 {
+	if of {
+		return 1
+	}
+	return 0
 }
 
 func encodeInitResult(ok bool, errorJSON []byte) []byte {

@@ -30,8 +30,10 @@ func frames(t *testing.T) map[string][]byte {
 
 func TestWhatWeSayIsWhatGeneratedCodeWouldSay(t *testing.T) {
 	want := frames(t)
+	yes := true
 	for name, got := range map[string][]byte{
-		"hello":       encodeHello("native:1", "1"),
+		"hello":       encodeHello("native:1", "1", false, nil),
+		"helloAgain":  encodeHello("native:1", "1", true, &yes),
 		"initOk":      encodeInitResult(true, nil),
 		"initFailed":  encodeInitResult(false, []byte(`{"error":"ü"}`)),
 		"result":      encodeRunResult(4_000_000_000, applicationError, []byte(`{"error":"🌍"}`), true, 1<<40),

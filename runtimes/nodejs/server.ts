@@ -463,9 +463,16 @@ function keepLine(into: Running, lines: LogLine[], stream: LogStream, text: stri
   lines.push({ stream, unixNanos: nowNanos(), text });
 }
 
-const epochNanos = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+const CLOCKS_APART_NANOS_MAX = 5_000_000n;
+let epochNanos = 0n;
+
+/** Finer than the wall clock, and as right: a machine corrects that one while a sandbox lives, or was frozen. */
 function nowNanos(): bigint {
-  return epochNanos + process.hrtime.bigint();
+  const sinceStart = process.hrtime.bigint();
+  const wall = BigInt(Date.now()) * 1_000_000n;
+  const apart = wall - (epochNanos + sinceStart);
+  if (apart > CLOCKS_APART_NANOS_MAX || apart < -CLOCKS_APART_NANOS_MAX) epochNanos = wall - sinceStart;
+  return epochNanos + sinceStart;
 }
 
 /** Sends what was printed without a line end. */

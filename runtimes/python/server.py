@@ -474,7 +474,10 @@ class Runtime:
         os.chdir(directory)
         sys.path.insert(0, directory)
         if binary:
-            self.unzip(code, directory)
+            if code[:2] == b"\x1f\x8b":
+                self.untar(code, directory)
+            else:
+                self.unzip(code, directory)
             path = os.path.join(directory, "__main__.py")
             if not os.path.exists(path):
                 raise Unloadable("the archive has no __main__.py")
@@ -515,7 +518,57 @@ class Runtime:
             yield os.path.join(directory, "packages")
 
     @staticmethod
-    def unzip(code, directory):
+    def target_of(directory, name):
+        target = os.path.normpath(os.path.join(directory, name))
+        if target != directory and not target.startswith(directory + os.sep):
+            raise Unloadable("the archive's entry \"%s\" points outside of it" % name)
+        return target
+
+    @staticmethod
+    def link(directory, name, target, to):
+        inside = os.path.normpath(os.path.join(os.path.dirname(target), to)).startswith(directory + os.sep)
+        if inside and not os.path.isabs(to):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.symlink(to, target)
+        elif not name.removeprefix("./").startswith("virtualenv/"):
+            # virtualenv/bin/python points to the Python that made it; nothing here needs it.
+            raise Unloadable("the archive's entry \"%s\" is a symbolic link that points outside" % name)
+
+    def untar(self, code, directory):
+        """Entry by entry, so that it needs little memory however large it becomes."""
+        import shutil
+        import tarfile
+        count = total = 0
+        try:
+            with tarfile.open(fileobj=io.BytesIO(code), mode="r|gz") as archive:
+                for entry in archive:
+                    count, total = count + 1, total + entry.size
+                    if count > ENTRIES_MAX:
+                        raise Unloadable("the archive has more than %d entries" % ENTRIES_MAX)
+                    if total > UNPACKED_BYTES_MAX:
+                        raise Unloadable("the archive unpacks to more than %d bytes" % UNPACKED_BYTES_MAX)
+                    target = self.target_of(directory, entry.name)
+                    if entry.isdir():
+                        os.makedirs(target, exist_ok=True)
+                    elif entry.issym():
+                        self.link(directory, entry.name, target, entry.linkname)
+                    elif entry.islnk():
+                        # One file with two names is as good as two files.
+                        os.makedirs(os.path.dirname(target), exist_ok=True)
+                        shutil.copy(self.target_of(directory, entry.linkname), target)
+                    elif entry.isfile():
+                        os.makedirs(os.path.dirname(target), exist_ok=True)
+                        with archive.extractfile(entry) as source, open(target, "wb") as file:
+                            shutil.copyfileobj(source, file, 1024 * 1024)
+                        os.chmod(target, 0o755 if entry.mode & 0o111 else 0o644)
+                    else:
+                        raise Unloadable("the archive's entry \"%s\" is of a type that is not supported" % entry.name)
+        except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+            raise Unloadable("the archive is damaged: %s" % error) from None
+        if count == 0:
+            raise Unloadable("the archive has no entries")
+
+    def unzip(self, code, directory):
         try:
             archive = zipfile.ZipFile(io.BytesIO(code))
         except (zipfile.BadZipFile, ValueError, NotImplementedError):
@@ -527,19 +580,10 @@ class Runtime:
             raise Unloadable("the archive unpacks to more than %d bytes" % UNPACKED_BYTES_MAX)
         for entry in entries:
             mode = entry.external_attr >> 16
-            target = os.path.normpath(os.path.join(directory, entry.filename))
-            if target != directory and not target.startswith(directory + os.sep):
-                raise Unloadable("the archive's entry \"%s\" points outside of it" % entry.filename)
+            target = self.target_of(directory, entry.filename)
             try:
                 if mode & 0o170000 == 0o120000:
-                    to = archive.read(entry).decode()
-                    inside = os.path.normpath(os.path.join(os.path.dirname(target), to)).startswith(directory + os.sep)
-                    if inside and not os.path.isabs(to):
-                        os.makedirs(os.path.dirname(target), exist_ok=True)
-                        os.symlink(to, target)
-                    elif not entry.filename.startswith("virtualenv/"):
-                        # virtualenv/bin/python points to the Python that made it; nothing here needs it.
-                        raise Unloadable("the archive's entry \"%s\" is a symbolic link that points outside" % entry.filename)
+                    self.link(directory, entry.filename, target, archive.read(entry).decode())
                     continue
                 archive.extract(entry, directory)
             except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:

@@ -3,7 +3,9 @@
 import { InvokeRequest } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { capacity, ECHO_ACTION, PARAMS, worst, type BenchContext, type RowResult } from "./capacity.js";
 import { ECHO_BIDI, ECHO_UNARY, INVOKE, type LoadOrder } from "./protocol.js";
+import { httpCapacity } from "./http.js";
 import { restCapacity } from "./rest.js";
+import { kinds } from "./kinds.js";
 import { coldStarts, parallelStarts, platformShare, stemStarts } from "./starts.js";
 import { median, ratioOf, type Pair } from "./statistics.js";
 
@@ -41,6 +43,12 @@ export const ROWS: readonly Row[] = [
     run: openLoopTail,
   },
   {
+    id: "D7",
+    title: "warm Invoke/s of an action in an image of its own \u00f7 bare HTTP keep-alive echo/s of that image",
+    floor: { kind: "atLeast", value: 0.3 },
+    run: httpCapacity,
+  },
+  {
     id: "D8",
     title:
       "warm Invoke/s over REST through Envoy \u00f7 the same with a bare gRPC echo, the worse of 16 and 64 in flight",
@@ -70,6 +78,13 @@ export const ROWS: readonly Row[] = [
     title: "cold starts/s of a burst \u00f7 bare Docker's starts/s at its best",
     floor: { kind: "atLeast", value: 0.93 },
     run: parallelStarts,
+  },
+  {
+    id: "kinds",
+    title:
+      "per kind: cold, stem and warm Invoke, ms, and memory; the number is stem p50 \u00f7 cold p50, the median kind's",
+    floor: { kind: "atMost", value: 0.25 },
+    run: kinds,
   },
 ];
 

@@ -93,14 +93,22 @@ export function behavioursSuite(name: string, open: () => Promise<OpenFabric>): 
         },
       );
 
+      it.each([["java without a main (#24)", { kind: "java:8", code: "x" }]])(
+        "are refused as %s, with the kinds that there are",
+        async (_what, exec) => {
+          const { status, json } = await ns.put(`actions/${fresh("none")}`, { exec });
+          expect(status).toBe(400);
+          expect(json.error).toMatch(/"nodejs:20", .*"python:3.11"/);
+        },
+      );
+
       it.each([
-        ["a blackbox without an image (#23)", { kind: "blackbox" }],
-        ["a blackbox: Weft has none", { kind: "blackbox", image: "openwhisk/dockerskeleton" }],
-        ["java without a main (#24)", { kind: "java:8", code: "x" }],
-      ])("are refused as %s, with the kinds that there are", async (_what, exec) => {
+        ["no image (#23)", { kind: "blackbox" }, "'image' must be a string defined in 'exec' for 'blackbox' actions"],
+        ["an image that is no text", { kind: "blackbox", image: 1 }, "'image' must be a string"],
+        ["what is no name of an image", { kind: "blackbox", image: "Me/Image:1" }, "is no name of an image"],
+      ])("are refused as a blackbox with %s", async (_what, exec, complaint) => {
         const { status, json } = await ns.put(`actions/${fresh("none")}`, { exec });
-        expect(status).toBe(400);
-        expect(json.error).toContain('"nodejs:20", "python:3.11"');
+        expect([status, json.error]).toEqual([400, expect.stringContaining(complaint)]);
       });
 
       it("are given no key, unless somebody says so (#28)", async () => {

@@ -533,7 +533,6 @@ const BAD_KINDS: readonly (readonly [what: string, kind: string])[] = [
   ["a family", "nodejs"],
   ["an unknown version", "nodejs:99"],
   ["an unknown family", "cobol:default"],
-  ["a blackbox", "blackbox"],
   ["ten thousand characters", "k".repeat(10_000)],
   ["a NUL", "nodejs:20\0"],
 ];
@@ -584,6 +583,14 @@ function actions(): BadRequest[] {
     ...BAD_KINDS.flatMap(([what, kind]) =>
       both(`whose kind is ${what}`, { exec: { ...EXEC, kind } }, invalid(["exec.kind"], /nodejs:20/)),
     ),
+    ...["", "Me/Image", "me/image:", "a".repeat(600)].flatMap((image) =>
+      both(
+        `of a blackbox with the image "${image.slice(0, 20)}"`,
+        { exec: { ...EXEC, kind: "blackbox", image } },
+        invalid(["exec.image"]),
+      ),
+    ),
+    ...both("of nodejs with an image", { exec: { ...EXEC, image: "me/image" } }, invalid(["exec.image"], /blackbox/)),
     ...BAD_LIMITS.flatMap(([field, name, value]) =>
       both(
         `with ${field} of ${value}`,

@@ -919,6 +919,28 @@ exports.main = async ({ way }) => ({ saw: await ways[way]() });`;
 describe.runIf(here.includes("python:3.11"))("python:3.11 alone", () => {
   const kind = "python:3.11";
 
+  it("runs a packed tar archive", async () => {
+    const code = tarGzOf([
+      { name: "./", type: "5", mode: 0o755 },
+      { name: "./__main__.py", content: `import part\ndef main(params):\n  return {"from": part.part}` },
+      { name: "./part.py", content: `part = "part"` },
+      { name: "./virtualenv/bin/python", type: "2", to: "/usr/bin/python3" },
+      { name: "./again.py", type: "1", to: "./part.py" },
+    ]);
+    expect((await (await loaded(kind, code)).run()).result).toEqual({ from: "part" });
+  });
+
+  it.each<[what: string, code: Uint8Array, complaint: string]>([
+    ["climbs out", tarGzOf([{ name: "../evil", content: "x" }]), 'entry "../evil" points outside of it'],
+    ["leads out", tarGzOf([{ name: "link", type: "2", to: "/etc/passwd" }]), "is a symbolic link that points outside"],
+    ["is a device", tarGzOf([{ name: "null", type: "3" }]), "is of a type that is not supported"],
+    ["is cut off", tarGzOf([{ name: "a", content: "x".repeat(9_000) }]).subarray(0, 60), "the archive is damaged"],
+  ])("refuses a packed tar archive that %s", async (_, code, complaint) => {
+    const { peer } = await aSandbox(kind);
+    const { ok, error } = await peer.init(code);
+    expect([ok, error]).toEqual([false, expect.stringContaining(complaint)]);
+  });
+
   it("tells the trace of what was raised", async () => {
     const peer = await loaded(
       kind,

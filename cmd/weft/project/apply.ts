@@ -169,7 +169,7 @@ function versionOf({ version }: { readonly version?: string | undefined }, etag:
 }
 
 async function actionOf(wanted: ActionState, namespace: string, etag: string): Promise<Action> {
-  const { kind, main, binary, components, name, parameters, annotations, limits } = wanted;
+  const { kind, main, binary, image, components, name, parameters, annotations, limits } = wanted;
   const code = wanted.code && Buffer.from(await wanted.code());
   if (code && createHash("sha256").update(code).digest("hex") !== wanted.codeDigest) {
     throw new WeftError("conflict", "CODE_CHANGED", "its code changed since the plan was made", {
@@ -183,7 +183,9 @@ async function actionOf(wanted: ActionState, namespace: string, etag: string): P
     etag,
     version: versionOf(wanted, etag),
     annotations: [...annotations],
-    exec: isSequence ? { kind, components: [...components] } : { kind, main, binary, ...(code ? { code } : {}) },
+    exec: isSequence
+      ? { kind, components: [...components] }
+      : { kind, main, binary, image: image ?? "", ...(code ? { code } : {}) },
     ...(isSequence ? {} : { parameters: [...parameters], limits }),
   });
 }

@@ -148,6 +148,7 @@ function actionState({ name, exec, parameters, annotations, limits, etag }: Acti
     kind: exec?.kind ?? "",
     main: exec?.main ?? "",
     binary: exec?.binary ?? false,
+    image: exec?.image,
     codeDigest: exec?.codeDigest ?? "",
     components: exec?.components ?? [],
     parameters,

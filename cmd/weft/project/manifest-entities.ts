@@ -23,11 +23,15 @@ export const FAMILIES: Readonly<Record<string, string>> = {
   ".rb": "ruby",
   ".go": "go",
   ".rs": "rust",
+  ".sh": "native",
   ".cs": "dotnet",
 };
 
 /** Operations of the gateway that a project made of an action: so that it knows later which to undo. */
 export const OWN_APIS = "weft-apis";
+
+/** An image may do without code. */
+const NO_CODE_DIGEST = createHash("sha256").digest("hex");
 
 export function readActions(scope: PackageScope, entries: readonly Entry[]): void {
   const { problems, draft, inputs } = scope;
@@ -55,15 +59,13 @@ export function readActions(scope: PackageScope, entries: readonly Entry[]): voi
       kind,
       main: scope.text(fields.get("main")) ?? "",
       binary: false,
-      codeDigest: "",
+      codeDigest: image === undefined || source ? "" : NO_CODE_DIGEST,
       components: [],
       parameters: inputsOf(fields.map("inputs"), over.inputs, inputs),
       annotations: [...dedupe(all), ...scope.mark],
       limits: limitsOf(scope, fields.get("limits")),
       version: version && versionOf(textOf(version, problems)),
-      ...(image === undefined
-        ? {}
-        : { problem: `it runs in the image ${image}, and no runtime here runs images of others` }),
+      image,
     });
     if (source) draft.sources.set(name, source);
     fields.finish();

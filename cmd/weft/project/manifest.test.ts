@@ -51,9 +51,9 @@ describe("actions", () => {
     expect(action(text).kind).toBe(kind);
   });
 
-  it("runs no images of others", () => {
-    expect(action("docker: me/image").problem).toMatch(/it runs in the image me\/image/);
-    expect(action("native: true\nfunction: a.zip").problem).toMatch(/openwhisk\/dockerskeleton/);
+  it("runs images of its own", () => {
+    expect(action("docker: me/image").image).toBe("me/image");
+    expect(action("native: true\nfunction: a.zip").image).toBe("openwhisk/dockerskeleton");
   });
 
   it.each([

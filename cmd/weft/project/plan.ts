@@ -1,7 +1,7 @@
 // What leads from what is here to what is asked for: a pure comparison. Every step says what it changes or why it cannot be.
 
 import type { ActionLimits, KeyValue } from "../../../internal/core/action/types.js";
-import { SEQUENCE_KIND } from "../../../internal/core/action/types.js";
+import { BLACKBOX_KIND, SEQUENCE_KIND } from "../../../internal/core/action/types.js";
 import {
   apiKey,
   canonical,
@@ -168,6 +168,7 @@ class Planner {
     return [
       ...(here.kind === kind ? [] : [`kind ${here.kind} → ${kind}`]),
       ...(here.codeDigest === wanted.codeDigest && here.binary === wanted.binary ? [] : ["code"]),
+      ...((here.image ?? "") === (wanted.image ?? "") ? [] : [`image ${here.image ?? ""} → ${wanted.image ?? ""}`]),
       ...(mainOf(here) === mainOf(wanted) ? [] : [`main ${mainOf(here)} → ${mainOf(wanted)}`]),
       ...(same(here.components, wanted.components) ? [] : [`runs ${wanted.components.join(", ")}`]),
       // What a sequence has for parameters and limits is the platform's, and means nothing.
@@ -330,6 +331,7 @@ class Planner {
   }
 
   #kindProblem(kind: string): string | undefined {
+    if (kind === BLACKBOX_KIND) return undefined; // which images are allowed only the platform knows
     const concrete = this.#concrete(kind);
     const { kinds } = this.context;
     if (kinds.some((one) => one.kind === concrete)) return undefined;

@@ -43,6 +43,8 @@ export interface ActionState extends Entity {
   readonly main: string;
   /** A zip archive. */
   readonly binary: boolean;
+  /** Of a blackbox action. */
+  readonly image?: string | undefined;
   /** SHA-256, hex; "" of a sequence. */
   readonly codeDigest: string;
   /** Of what is asked for: the code, when it is needed. */

@@ -10,6 +10,7 @@ import {
   type Build,
   type Exec,
 } from "../../../internal/gen/weft/action/v1/action.pb.js";
+import { BLACKBOX_KIND } from "../../../internal/core/action/types.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";
 import { parseName, showName } from "../names.js";
@@ -28,8 +29,11 @@ const WRITE_MS = 120_000;
 
 export const createAction: Verb = async (cli, [nameText = "", file], values) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 2);
-  if (file === undefined && !values.flag("sequence")) {
-    throw usage("what does it run? give the file with its code, or --sequence", `weft action create ${name} hello.js`);
+  if (file === undefined && !values.flag("sequence") && !values.flag("image")) {
+    throw usage(
+      "what does it run? give the file with its code, --image or --sequence",
+      `weft action create ${name} hello.js`,
+    );
   }
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
   const stored = await cli.call(
@@ -83,6 +87,7 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
       ["action", showName(action.namespace, action.name)],
       ["version", action.version],
       ["kind", exec?.kind],
+      ["image", exec?.image],
       ["main", exec?.main],
       ["runs", exec?.components.join(", ")],
       [
@@ -165,7 +170,13 @@ async function given(cli: Cli, values: Values, file: string | undefined) {
   };
 }
 
-function execWithoutCode(cli: Cli, values: Values): Pick<Exec, "kind" | "components"> | undefined {
+function execWithoutCode(cli: Cli, values: Values): Partial<Exec> | undefined {
+  const image = values.text("image");
+  if (image !== undefined) {
+    if (values.flag("sequence")) throw usage("a sequence runs in no image: give --image or --sequence, not both");
+    if (values.flag("kind")) throw usage(KIND_OR_IMAGE);
+    return { kind: BLACKBOX_KIND, image, main: values.text("main") ?? "" };
+  }
   for (const name of ["kind", "main"]) {
     if (values.flag(name)) throw usage(`--${name} belongs to code: give the file too`);
   }
@@ -181,11 +192,18 @@ function execWithoutCode(cli: Cli, values: Values): Pick<Exec, "kind" | "compone
   return { kind: "sequence", components };
 }
 
-function execOf(cli: Cli, values: Values, file: string): Pick<Exec, "kind" | "code" | "binary" | "main"> {
+const KIND_OR_IMAGE = "an image says itself what it runs: give --kind or --image, not both";
+
+function execOf(cli: Cli, values: Values, file: string): Partial<Exec> {
   if (values.flag("sequence")) throw usage("a sequence has no code: give a file or --sequence, not both");
   const code = readFile(file, cli.io.cwd);
   const ending = extname(file).toLowerCase();
   const binary = isArchive(code);
+  const image = values.text("image");
+  if (image !== undefined) {
+    if (values.flag("kind")) throw usage(KIND_OR_IMAGE);
+    return { kind: BLACKBOX_KIND, image, code, binary, main: values.text("main") ?? "" };
+  }
   const family = FAMILIES[ending];
   const kind = values.text("kind") ?? (family === undefined ? undefined : `${family}:default`);
   if (kind === undefined) {
@@ -230,6 +248,7 @@ function actionJson(action: Action): unknown {
       ...(exec.components.length > 0
         ? { components: exec.components }
         : {
+            image: exec.image || undefined,
             main: exec.main || undefined,
             binary: exec.binary,
             codeDigest: exec.codeDigest || undefined,

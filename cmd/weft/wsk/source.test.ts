@@ -6,6 +6,8 @@ import { WeftError } from "../../../internal/base/errors.js";
 import { zipOf } from "../../../test/harness/zip.js";
 import { moved, namespaceThere, readThere, type Read } from "./source.js";
 
+/** SHA-256 of nothing. */
+const EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const ARCHIVE = Buffer.from(zipOf([{ name: "index.js", content: "x" }])).toString("base64");
 const DOCUMENTS: Readonly<Record<string, string>> = {
   "/namespaces": '["guest"]',
@@ -112,9 +114,10 @@ describe("readThere", () => {
     expect(actions.get("a b@c")).toBeDefined();
   });
 
-  it("says what cannot be brought: images, and what is encrypted", async () => {
+  it("brings the names of images, and says what cannot be brought: what is encrypted", async () => {
     const { actions } = await all();
-    expect(actions.get("image")?.problem).toMatch(/runs in the image me\/image/);
+    expect(actions.get("image")).toMatchObject({ kind: "blackbox", image: "me/image", codeDigest: EMPTY_DIGEST });
+    expect(actions.get("image")?.problem).toBeUndefined();
     expect(actions.get("secret")?.problem).toMatch(/pw are encrypted there/);
     // What OpenWhisk takes for base64 is text.
     expect(actions.get("secret")).toMatchObject({ binary: false });

@@ -14,7 +14,13 @@ import {
   type JsonText,
 } from "../../../internal/base/json-text.js";
 import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
-import { SEQUENCE_KIND, type ActionLimits, type Binding, type KeyValue } from "../../../internal/core/action/types.js";
+import {
+  BLACKBOX_KIND,
+  SEQUENCE_KIND,
+  type ActionLimits,
+  type Binding,
+  type KeyValue,
+} from "../../../internal/core/action/types.js";
 import { archiveProblem } from "../../../internal/core/action/archive.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import {
@@ -217,15 +223,13 @@ export function actionState(
   const components = elementsOf(exec.get("components") ?? "[]").map((text) => move(JSON.parse(text) as string));
   const loaded = isSequence ? undefined : codeOf(item);
   const archive = loaded?.binary ? archiveProblem(loaded.code, kind.split(":")[0]) : undefined;
-  const problem =
-    kind === "blackbox"
-      ? `it runs in the image ${textOf(exec, "image")}, and no runtime here runs images of others`
-      : archive && `its code ${archive}`;
+  const problem = kind === BLACKBOX_KIND ? undefined : archive && `its code ${archive}`;
   return {
     name,
     kind,
     main: textOf(exec, "main"),
     binary: loaded?.binary ?? false,
+    ...(kind === BLACKBOX_KIND ? { image: textOf(exec, "image") } : {}),
     codeDigest: loaded ? createHash("sha256").update(loaded.code).digest("hex") : "",
     // Read again when it is written: all code of a namespace at once may be larger than memory.
     ...(isSequence ? {} : { code }),

@@ -9,6 +9,7 @@ import { archiveProblem, isArchive } from "./archive.js";
 const zip = zipOf([{ name: "index.js", content: "x" }]);
 const tar = tarGzOf([{ name: "index.js", content: "x" }]);
 const large = tarGzOf([{ name: "data.bin", content: randomBytes(100_000) }]);
+const elf = Buffer.from("\x7fELF\x02\x01\x01", "latin1");
 const claims = Buffer.from(large);
 claims.writeUInt32LE(600 * 1024 * 1024, claims.length - 4);
 
@@ -19,7 +20,10 @@ describe("archives", () => {
     ["tar for nodejs", tar, "nodejs", undefined],
     ["tar that is larger than what is looked at", large, "nodejs", undefined],
     ["tar for who knows whom", tar, undefined, undefined],
-    ["tar for python", tar, "python", /^is a packed tar archive, which "python" does not take: pack a zip archive$/],
+    ["tar for python", tar, "python", undefined],
+    ["an executable for native", elf, "native", undefined],
+    ["an executable for who knows whom", elf, undefined, undefined],
+    ["an executable for nodejs", elf, "nodejs", /^is not a zip archive/],
     [
       "packed text",
       gzipSync("function main() {}".repeat(100)),
@@ -36,7 +40,7 @@ describe("archives", () => {
   });
 
   it("are told from source by how they begin", () => {
-    expect([zip, tar, zipOf([])].map(isArchive)).toEqual([true, true, true]);
+    expect([zip, tar, zipOf([]), elf].map(isArchive)).toEqual([true, true, true, true]);
     expect(["", "PK", "function main() {}", "\u001f", "#!/bin/sh"].map((text) => isArchive(Buffer.from(text)))).toEqual(
       [false, false, false, false, false],
     );

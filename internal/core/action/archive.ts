@@ -1,11 +1,8 @@
-// Which archives an action's code may come in: zip for every kind, and tar packed with gzip where the runtime takes it. An
-// executable counts as one: it is no text.
+// Which archives an action's code may come in: zip, and tar packed with gzip. An executable counts as one: it is no text.
 
 import { constants, gunzipSync } from "node:zlib";
 import { UNPACKED_BYTES_MAX, zipProblem } from "./zip.js";
 
-/** Families whose runtimes take a packed tar archive too, as OpenWhisk's do. */
-const TAR_FAMILIES: readonly string[] = ["nodejs", "native"];
 /** Families that take a program that the machine runs as it is, besides. */
 const EXECUTABLE_FAMILIES: readonly string[] = ["native", "go"];
 /** Of the packed bytes: enough for the first header of a tar archive, and little work whatever it unpacks to. */
@@ -25,11 +22,7 @@ export function isArchive(code: Uint8Array): boolean {
  */
 export function archiveProblem(code: Uint8Array, family: string | undefined): string | undefined {
   if (isExecutable(code) && (family === undefined || EXECUTABLE_FAMILIES.includes(family))) return undefined;
-  if (!isGzip(code)) return zipProblem(code);
-  if (family !== undefined && !TAR_FAMILIES.includes(family)) {
-    return `is a packed tar archive, which "${family}" does not take: pack a zip archive`;
-  }
-  return tarProblem(code);
+  return isGzip(code) ? tarProblem(code) : zipProblem(code);
 }
 
 /** Its beginning and its end are looked at; the runtime reads the rest when it unpacks. */

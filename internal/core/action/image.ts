@@ -78,7 +78,7 @@ export function sandboxKindOf({ kind, image }: Pick<Exec, "kind" | "image">): st
   return SKELETON.test(image) ? NATIVE_KIND : `${BLACKBOX_KIND}:${image}`;
 }
 
-/** What an invoker must be able to make for that: a kind of the manifest, or "blackbox". */
+/** What an invoker must be able to make for that, and what records name: a kind of the manifest, or "blackbox". */
 export function neededKind(sandboxKind: string): string {
   return sandboxKind.startsWith(`${BLACKBOX_KIND}:`) ? BLACKBOX_KIND : sandboxKind;
 }

@@ -1,6 +1,5 @@
 // Every kind in both modes: `dev` with child processes, `up` with Docker.
 
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe } from "vitest";
@@ -11,6 +10,7 @@ import { systemClock } from "../../../internal/boot/system.js";
 import { DockerDriver } from "../../../internal/docker/docker-driver.js";
 import { ProcessDriver } from "../../../internal/process/process-driver.js";
 import { openFabric, UP_SERVICES } from "../../e2e/fabrics.js";
+import { launcherOf } from "../../harness/launcher.js";
 import { describeWith, serviceAddress } from "../../harness/services.js";
 import { kindsSuite } from "./kinds.suite.js";
 
@@ -18,10 +18,7 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** What must not be seen inside. */
 const env = { HOST_CANARY: "seen-on-the-host" };
 const common = { clock: systemClock, log: silentLog, manifest: readManifest(), bootId: "kinds" };
-const digest = readFileSync(join(root, "dist/runtimes/launcher/digest"), "utf8").trim();
-const built = join("/var/cache/weft/launcher", digest, "weft-launcher");
-/** As deploy/local/images puts it; without it the kinds that it serves are not here. */
-const launcher = existsSync(built) ? built : undefined;
+const launcher = launcherOf();
 /** Interpreters that every machine with Weft has; the others are in images. */
 const EVERYWHERE = ["nodejs:20", "python:3.11"];
 

@@ -1,0 +1,2 @@
+console.log("still loading");
+for (;;);

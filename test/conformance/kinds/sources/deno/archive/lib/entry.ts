@@ -1,0 +1,4 @@
+import beside from "beside";
+import { nested } from "./deep/nested.ts";
+
+export const main = (): unknown => ({ from: [nested, beside] });

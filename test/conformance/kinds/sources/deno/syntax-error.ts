@@ -1,0 +1,5 @@
+export function main(): unknown {
+  return { fine: true };
+}
+
+const broken = ); // @here

@@ -1,0 +1,3 @@
+#!/bin/bash
+echo "last words"
+exit 3
