@@ -15,6 +15,8 @@ for (const path of [
   "runtimes/ruby/loop.rb",
   "runtimes/php/loop.php",
   "runtimes/native/example.sh",
+  "runtimes/go/build.sh",
+  "runtimes/go/weft_loop.go",
 ]) {
   cpSync(path, `dist/${path}`);
 }

@@ -3,6 +3,7 @@ import { Presence } from "../core/coordination/presence.js";
 import { QuotaLink } from "../dispatch/quota-link.js";
 import type { Activation } from "../core/activation/types.js";
 import { parseKeyRing } from "../core/sealing/key-ring.js";
+import { BuildServiceService } from "../gen/weft/link/v1/build.pb.js";
 import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/fleet.pb.js";
 import { openStores } from "../postgres/stores.js";
 import { readCron } from "../cron/cron.js";
@@ -66,6 +67,9 @@ export async function startController(
     id,
     bootId,
     entities: stores.entities,
+    builds: stores.builds,
+    requestBuild: (address, request, deadlineMs) =>
+      wiring.grpc.unary(address, BuildServiceService.build, request, { deadlineMs }),
     tenancy: stores.tenancy,
     seals: stores.seals,
     keyRing,

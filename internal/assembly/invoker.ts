@@ -4,13 +4,16 @@ import { MemberView } from "../core/coordination/member-view.js";
 import type { SandboxDriver } from "../core/sandbox/driver.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { DockerDriver } from "../docker/docker-driver.js";
+import { BuildServiceService, type BuildRequest, type BuildResponse } from "../gen/weft/link/v1/build.pb.js";
 import { InvokerServiceService, type DescribeInvokerResponse } from "../gen/weft/link/v1/fleet.pb.js";
+import { BuildDesk } from "../invoker/build-desk.js";
 import { DiskCodeStore } from "../invoker/code-store.js";
 import { GrpcCodeSource } from "../invoker/grpc-code-source.js";
 import { Invoker } from "../invoker/invoker.js";
 import { DiskJournal } from "../invoker/journal.js";
 import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
+import type { CallContext } from "../rpc/call-context.js";
 import { workLink } from "../rpc/link-methods.js";
 import { untilReady, type RoleContext } from "./context.js";
 import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
@@ -21,6 +24,10 @@ import type { Wiring } from "./wiring.js";
 const CLOSE_GRACE_MS = 1_000;
 /** Code kept on disk: a few dozen of the largest actions, thousands of usual ones. */
 const CODE_DISK_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+
+const BUILD_START_MS = 30_000;
+/** Compilers have many threads. */
+const BUILD_PIDS_MAX = 1_024;
 
 /** Resolves when schedulers see it. @returns its internal address */
 export async function startInvoker(
@@ -35,6 +42,7 @@ export async function startInvoker(
     | "sandboxNetwork"
     | "launcherDir"
     | "localImages"
+    | "parallelBuilds"
     | "apiHost"
     | "memoryMb"
     | "stateDir"
@@ -61,7 +69,11 @@ export async function startInvoker(
   let describe = (): DescribeInvokerResponse => {
     throw new WeftError("unavailable", "STARTING", `${id} starts`);
   };
+  let build = (_: BuildRequest): Promise<BuildResponse> => {
+    throw new WeftError("unavailable", "STARTING", `${id} starts`);
+  };
   server.serveLink(workLink, (link) => accept(link));
+  server.serveService(BuildServiceService, { build: (_ctx: CallContext, request: BuildRequest) => build(request) });
   server.serveService(InvokerServiceService, { describe: () => Promise.resolve(describe()) });
   const address = await server.listen(settings.listenAddress);
   scope.use("invoker server", server, (s) => s.close(CLOSE_GRACE_MS));
@@ -102,8 +114,20 @@ export async function startInvoker(
       ),
     }),
   });
+  const builds = new BuildDesk({
+    driver,
+    manifest,
+    clock,
+    log,
+    metrics: invoker.metrics,
+    parallelBuilds: settings.parallelBuilds,
+    startTimeoutMs: BUILD_START_MS,
+    pidsMax: BUILD_PIDS_MAX,
+  });
+  scope.use("builds", builds, (b) => b.close());
   accept = (link) => invoker.accept(link);
   describe = () => invoker.snapshot();
+  build = (request) => builds.build(request);
   scope.use("invoker", invoker, (i) => i.drain());
   await invoker.start();
   admin.addReadiness("invoker", () => invoker.readiness());

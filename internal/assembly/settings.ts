@@ -129,6 +129,11 @@ export const invokerSettings = {
     "weft/",
     "local/",
   ]),
+  parallelBuilds: integer("builds of source at the same time; each takes 1 GiB beside memoryMb", {
+    default: 1,
+    min: 1,
+    max: 64,
+  }),
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),
@@ -175,6 +180,7 @@ export const INVOKER_DEFAULTS = {
   sandboxNetwork: invokerSettings.sandboxNetwork.default as "bridge" | "none",
   launcherDir: invokerSettings.launcherDir.default as string,
   localImages: invokerSettings.localImages.default as readonly string[],
+  parallelBuilds: invokerSettings.parallelBuilds.default as number,
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,

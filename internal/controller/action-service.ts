@@ -1,7 +1,14 @@
 import { invalidField, toWeftError, WeftError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import { Violations } from "../base/violations.js";
-import { changedAction, newAction, newRevisionId, revisionOf, type ActionChange } from "../core/action/action.js";
+import {
+  changedAction,
+  newAction,
+  newRevisionId,
+  revisionOf,
+  type ActionChange,
+  type ActionWrite,
+} from "../core/action/action.js";
 import { hasCode } from "../core/action/exec.js";
 import { isEntityPosition, readPage } from "../core/action/page.js";
 import type { Draft, EntityChange, EntityStore } from "../core/action/store.js";
@@ -27,6 +34,7 @@ import {
 } from "../gen/weft/action/v1/action.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
+import type { Builds, Built } from "./builds.js";
 import { callerOf } from "./caller.js";
 import { created, retried, updated } from "./entity-write.js";
 import type { Parameters } from "./parameters.js";
@@ -37,6 +45,7 @@ export interface ActionServiceDeps {
   readonly entities: EntityStore;
   readonly resolver: Pick<Resolver, "resolve">;
   readonly manifest: RuntimeManifest;
+  readonly builds: Pick<Builds, "of">;
   readonly parameters: Parameters;
   readonly random: Random;
   /** Limits of a namespace. @throws notFound */
@@ -58,10 +67,11 @@ export class ActionService {
     });
   }
 
-  async create(ctx: CallContext, { action }: CreateActionRequest): Promise<Action> {
+  async create(ctx: CallContext, { action, keepFailedBuild }: CreateActionRequest): Promise<Action> {
     if (!action) throw invalidField("action", "is required");
     const namespace = ownNamespace(callerOf(ctx), "namespace", action.namespace);
-    return this.#shown(await this.#create(this.#input(action, namespace, NO_UPDATE)));
+    const { stored, built } = await this.#create(this.#input(action, namespace, NO_UPDATE), keepFailedBuild);
+    return this.#written(stored, built);
   }
 
   async get(ctx: CallContext, request: GetActionRequest): Promise<Action> {
@@ -113,18 +123,27 @@ export class ActionService {
     await this.#notThroughBinding(namespace, name);
     const { entities, manifest, random } = this.deps;
     const bounds = boundsOf((await this.deps.limitsOf(namespace)).overrides);
+    let built: Built | undefined;
     const written = await updated({
       expected: revisionOfEtag(action.etag),
       read: () => entities.getAction(namespace, name),
       write: async (old, revision) => {
-        const { draft, code } = changedAction(old, change, manifest, newRevisionId(random), bounds);
+        const write = changedAction(old, change, manifest, newRevisionId(random), bounds);
+        built = await this.#built(write, request.keepFailedBuild);
+        const { draft, code } = withBuild(write, built);
         if (draft.exec !== old.exec) await this.#checkComponents(draft);
         return entities.updateAction(draft, revision, code, revisionOf(draft, await this.#packageOf(namespace, name)));
       },
-      create: allowMissing ? () => this.#create(change) : undefined,
+      create: allowMissing
+        ? async () => {
+            const created = await this.#create(change, request.keepFailedBuild);
+            built = created.built;
+            return created.stored;
+          }
+        : undefined,
     });
     this.deps.changed({ namespace, name, keyUuid: "" });
-    return this.#shown(written);
+    return this.#written(written, built);
   }
 
   async delete(ctx: CallContext, request: DeleteActionRequest): Promise<DeleteActionResponse> {
@@ -136,10 +155,12 @@ export class ActionService {
     return {};
   }
 
-  async #create(input: ActionChange) {
+  async #create(input: ActionChange, keepFailed: boolean) {
     const { entities, manifest, random } = this.deps;
     const bounds = boundsOf((await this.deps.limitsOf(input.namespace)).overrides);
-    const { draft, code } = newAction(input, manifest, newRevisionId(random), bounds);
+    const write = newAction(input, manifest, newRevisionId(random), bounds);
+    const built = await this.#built(write, keepFailed);
+    const { draft, code } = withBuild(write, built);
     await this.#checkComponents(draft);
     const action = await retried(async () => {
       const inPackage = await this.#packageOf(draft.namespace, draft.name);
@@ -148,7 +169,18 @@ export class ActionService {
       return created(() => entities.createAction(draft, code, revision, inPackage?.revision));
     });
     this.deps.changed({ namespace: action.namespace, name: action.name, keyUuid: "" });
-    return action;
+    return { stored: action, built };
+  }
+
+  /** @throws as Builds.of */
+  async #built({ draft, code }: ActionWrite, keepFailed: boolean): Promise<Built | undefined> {
+    return code && this.deps.builds.of(draft.exec, draft.name, code, keepFailed);
+  }
+
+  #written(action: StoredAction, built: Built | undefined): Action {
+    const shown = this.#shown(action);
+    if (shown.exec?.build && built) shown.exec.build.cached = built.cached;
+    return shown;
   }
 
   #input(
@@ -226,6 +258,11 @@ export class ActionService {
     if (!found?.binding) return { provider: found, binding: undefined };
     return { provider: await providerOf(this.deps.entities, found), binding: found };
   }
+}
+
+function withBuild(write: ActionWrite, built: Built | undefined): ActionWrite {
+  const { draft } = write;
+  return built ? { ...write, draft: { ...draft, exec: { ...draft.exec, build: built.build } } } : write;
 }
 
 const NO_UPDATE = { updateFields: [], deleteAnnotations: [] } as const;

@@ -10,6 +10,7 @@ import type { Random } from "../base/random.js";
 import type { RecordedActivation } from "../core/activation/store.js";
 import type { Outcome } from "../core/activation/types.js";
 import { explain, recordOfResult } from "../core/activation/unstarted.js";
+import { problemText } from "../core/action/build.js";
 import type { Builtins } from "../core/builtin/builtin.js";
 import type { QueuedRequest } from "../core/queue/store.js";
 import { qualifiedKey } from "../core/tenancy/name.js";
@@ -71,7 +72,10 @@ export class BuiltinRunner {
     const { clock, record } = this.deps;
     const startWallMs = clock.wallMs();
     const startMonoMs = clock.monoMs();
-    const { outcome, resultJson } = await this.#answer(qualifiedKey(action), request, paramsJson);
+    const { build } = action.exec;
+    const { outcome, resultJson } = build?.problem
+      ? failed("developerError", problemText(build))
+      : await this.#answer(qualifiedKey(action), request, paramsJson);
     const resultBytes = Buffer.from(resultJson);
     const activation = recordOfResult(request, action, {
       kind: "done",

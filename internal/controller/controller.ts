@@ -8,6 +8,7 @@ import type { Log } from "../base/log.js";
 import type { MetricsRegistry } from "../base/metrics.js";
 import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
+import type { BuildStore } from "../core/action/build.js";
 import type { EntityChange, EntityStore } from "../core/action/store.js";
 import type { ActivationStore, RecordedActivation } from "../core/activation/store.js";
 import type { Activation } from "../core/activation/types.js";
@@ -47,6 +48,7 @@ import { Awaits } from "./awaits.js";
 import { BuiltinRunner } from "./builtins.js";
 import { Changes } from "./changes.js";
 import { ClusterService } from "./cluster-service.js";
+import { Builds, type BuildsDeps } from "./builds.js";
 import { installCatalogue } from "./catalogue.js";
 import { CodeService } from "./code-service.js";
 import { Composites } from "./composites.js";
@@ -104,6 +106,9 @@ export interface ControllerDeps {
   /** Random per process start. Must be among the members before requests are accepted. */
   readonly bootId: string;
   readonly entities: EntityStore;
+  readonly builds: BuildStore;
+  /** Asks an invoker for a build (BuildService.Build). */
+  readonly requestBuild: BuildsDeps["build"];
   readonly tenancy: TenancyStore;
   readonly seals: SealStore;
   /** Encrypts parameters in the store; default: they are stored plain. */
@@ -269,6 +274,17 @@ export class Controller {
     this.#awaits = new Awaits({ activations: deps.activations, clock });
     const changed = (change: EntityChange): void => this.#changes.changedHere(change);
     const audit = auditOf(log);
+    const builds = new Builds({
+      store: deps.builds,
+      manifest,
+      invokers: async () =>
+        (await coordination.listMembers()).filter((m) => m.role === "invoker").map((m) => m.address),
+      build: deps.requestBuild,
+      clock,
+      random,
+      log,
+      metrics,
+    });
     const parameters = new Parameters(keyRing, settings.hideParameters);
     const { namespaceLimits: limits } = settings;
     const bootstrapUuid = settings.bootstrapKey.split(":", 1)[0] ?? "";
@@ -303,6 +319,7 @@ export class Controller {
         entities,
         resolver: this.#resolver,
         manifest,
+        builds,
         parameters,
         random,
         limitsOf: (namespace) => admissions.limitsOf(namespace),

@@ -19,6 +19,16 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
       help: "How often is an action resolved from memory?",
       labels: { from: ["memory", "store"] },
     }),
+    builds: registry.counter({
+      name: "weft_controller_builds_total",
+      help: "How many builds of source ended how, or had been made before?",
+      labels: { result: ["built", "failed", "unavailable", "cached"] },
+    }),
+    buildSeconds: registry.histogram({
+      name: "weft_controller_build_seconds",
+      help: "How long does a build take, until its artifact is stored?",
+      buckets: [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128],
+    }),
     watchers: registry.gauge({ name: "weft_controller_watchers", help: "How many caches are told of changes?" }),
     changes: registry.counter({ name: "weft_controller_changes_total", help: "How many changes were told of?" }),
     accepted: registry.counter({

@@ -230,7 +230,8 @@ function resolvedOf(action: Action, inPackage: Package | undefined, binding: Pac
 }
 
 function compositeOf({ annotations, exec }: Action): Resolved["composite"] {
-  if (exec.kind === BUILTIN_KIND) return "builtin";
+  // What does not build is answered where built-in actions are: there is nothing to load.
+  if (exec.kind === BUILTIN_KIND || exec.build?.problem) return "builtin";
   if (exec.components) return "sequence";
   return isTruthy(annotations, "conductor", false) ? "composition" : undefined;
 }

@@ -32,7 +32,7 @@ import type {
   SandboxSpec,
   Survivor,
 } from "../core/sandbox/driver.js";
-import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { builderOf, kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox, type Hello } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { asBlackbox, blackboxKind, DiskWatch } from "./blackbox.js";
@@ -267,7 +267,10 @@ export class DockerDriver implements SandboxDriver {
 
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
     const image = imageOfKind(spec.kind);
-    if (image === undefined) return this.#make(spec, this.deps.manifest.find(spec.kind), undefined, timeoutMs, signal);
+    if (image === undefined) {
+      const kind = this.deps.manifest.find(spec.kind);
+      return this.#make(spec, spec.build ? kind && builderOf(kind) : kind, undefined, timeoutMs, signal);
+    }
     const { clock } = this.deps;
     const beganMonoMs = clock.monoMs();
     try {
@@ -432,7 +435,7 @@ export class DockerDriver implements SandboxDriver {
       Hostname: "sandbox",
       HostConfig: {
         Binds: binds,
-        NetworkMode: this.deps.network === "none" ? "none" : this.#networkName,
+        NetworkMode: this.deps.network === "none" || spec.build ? "none" : this.#networkName,
         LogConfig: { Type: "none", Config: {} },
         CapDrop: ["ALL"],
         SecurityOpt: ["no-new-privileges", `seccomp=${SECCOMP_PROFILE}`],

@@ -124,6 +124,21 @@ export function invokerMetrics(registry: MetricsRegistry<"invoker">) {
       name: "weft_invoker_start_queue_age_seconds",
       help: "How long has the first of them waited?",
     }),
+    builds: registry.counter({
+      name: "weft_invoker_builds_total",
+      help: "How many builds ended how?",
+      labels: { result: ["built", "failed", "unavailable"] },
+    }),
+    buildSeconds: registry.histogram({
+      name: "weft_invoker_build_seconds",
+      help: "How long does a build take here, sandbox included?",
+      buckets: [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128],
+    }),
+    buildsRunning: registry.gauge({ name: "weft_invoker_builds_running", help: "How many builds run?" }),
+    buildsWaiting: registry.gauge({
+      name: "weft_invoker_builds_waiting",
+      help: "How many builds wait for their turn?",
+    }),
     calls: registry.gauge({
       name: "weft_invoker_calls",
       help: "How many calls are here, running or waiting for init?",

@@ -5,6 +5,7 @@ import { imageOfKind } from "../core/action/image.js";
 import {
   BLACKBOX_KIND,
   type Action,
+  type Build,
   type Exec,
   type KeyValue,
   type Package,
@@ -47,6 +48,8 @@ export interface EntityRow {
   readonly concurrency: number | null;
   /** JSON array of keys; of sequences. */
   readonly components: string | null;
+  /** Build as JSON text; of actions that were built. */
+  readonly build: string | null;
   readonly revision_id: string | null;
   readonly trigger_key: string | null;
   readonly action_key: string | null;
@@ -81,6 +84,7 @@ const WRITTEN = [
   "action_key",
   "binding_namespace",
   "binding_name",
+  "build",
 ] as const;
 
 export const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
@@ -153,6 +157,7 @@ export function draftValues(
     draft.action,
     draft.binding?.namespace,
     draft.binding?.name,
+    draft.exec?.build && JSON.stringify(draft.exec.build),
   ];
 }
 
@@ -188,7 +193,7 @@ export function entityOf(row: EntityRow): EntityOf[EntityKind] {
 }
 
 type ExecColumns = Pick<EntityRow, "runtime" | "main" | "archive" | "code_digest" | "code_size"> &
-  Partial<Pick<EntityRow, "components">>;
+  Partial<Pick<EntityRow, "components" | "build">>;
 type LimitColumns = Pick<EntityRow, "timeout_ms" | "memory_mb" | "logs_mb" | "concurrency">;
 
 function execOf(row: ExecColumns): Exec {
@@ -201,6 +206,7 @@ function execOf(row: ExecColumns): Exec {
     codeDigest: row.code_digest ?? "",
     codeSize: row.code_size ?? 0,
     ...(typeof row.components === "string" ? { components: JSON.parse(row.components) as string[] } : {}),
+    ...(typeof row.build === "string" ? { build: JSON.parse(row.build) as Build } : {}),
   };
 }
 
@@ -271,11 +277,13 @@ export async function insertRevision(transaction: Queryable, revision: Revision)
     revision.limits.logsMb,
     revision.limits.concurrency,
     keyValuesText(revision.initParameters),
+    revision.sourceDigest,
   ]);
 }
 
 const insertRevisionRow = `
-  insert into revisions (${REVISION_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`;
+  insert into revisions (${REVISION_COLUMNS}, source_digest)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
 
 export const selectRevision = {
   name: "select-revision",

@@ -1,9 +1,11 @@
 import { WeftError } from "../base/errors.js";
+import { loadedExec } from "../core/action/build.js";
 import type { Listed } from "../core/action/page.js";
 import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../core/action/store.js";
 import type { Action, Package, Rule, RuleLink, Stored, Trigger } from "../core/action/types.js";
 import { packageIsBinding } from "../core/package/package.js";
 import { announce, watchChanges, type ChangeWatchDeps } from "./changes.js";
+import { storeCode } from "./code-table.js";
 import type { Queryable, Value } from "./database.js";
 import {
   countEntities,
@@ -478,13 +480,6 @@ async function lockPackageOf(
   return get(transaction, "package", action.namespace, name);
 }
 
-/** Stores code once, and keeps it from being collected until the transaction ends. */
-async function storeCode(transaction: Queryable, digest: string, code: Uint8Array): Promise<void> {
-  const [present] = await transaction.rows("select from code where digest = $1 for key share", [digest]);
-  if (present) return;
-  await transaction.rows(insertCode, [digest, Buffer.from(code.buffer, code.byteOffset, code.byteLength)]);
-}
-
 /** Gives every action of a package the revision that was made for it. @throws conflict when they are not the same */
 async function reviseActions(
   transaction: Queryable,
@@ -510,7 +505,7 @@ async function reviseActions(
     if (
       !revision ||
       revision.version !== action.version ||
-      revision.exec.codeDigest !== action.exec.codeDigest ||
+      revision.exec.codeDigest !== loadedExec(action.exec).codeDigest ||
       revision.exec.kind !== action.exec.kind ||
       revision.exec.image !== action.exec.image ||
       revision.exec.main !== action.exec.main
@@ -581,11 +576,6 @@ const selectEntity = {
   name: "select-entity",
   text: `${selectFrom} where e.namespace = $1 and e.name = $2`,
 };
-
-// The row is written again when it is there already, which locks it against the collection of garbage.
-const insertCode = `
-  insert into code (digest, bytes) values ($1, $2)
-  on conflict (digest) do update set digest = excluded.digest`;
 
 // Stored uncompressed, so that a piece is read without the rest.
 const selectCode = `

@@ -36,7 +36,7 @@ describeWith(["postgres"], "a database that Weft has used for a while", () => {
   });
   beforeEach(async () => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs, apis, api_keys",
+      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, builds, queue, activations, activation_logs, apis, api_keys",
     );
     await stores.tenancy.ensureNamespace(aNamespace());
   });

@@ -8,6 +8,7 @@ import { namespaceOverrides } from "./migrations/0005-namespace-overrides.js";
 import { feeds } from "./migrations/0006-feeds.js";
 import { subjects } from "./migrations/0007-subjects.js";
 import { apis } from "./migrations/0008-apis.js";
+import { builds } from "./migrations/0009-builds.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -25,4 +26,5 @@ export const migrations: readonly Migration[] = [
   { number: 6, name: "feeds", sql: feeds },
   { number: 7, name: "subjects", sql: subjects },
   { number: 8, name: "apis", sql: apis },
+  { number: 9, name: "builds", sql: builds },
 ];

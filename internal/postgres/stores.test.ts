@@ -41,7 +41,7 @@ describeWith(["postgres"], "the stores in Postgres", () => {
 
   const empty = async (): Promise<void> => {
     await database.rows(
-      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, queue, activations, activation_logs, blocked_subjects, parameter_keys, apis, api_keys",
+      "truncate namespaces, keys, entities, rule_links, alarms, webhooks, code, revisions, builds, queue, activations, activation_logs, blocked_subjects, parameter_keys, apis, api_keys",
     );
   };
 

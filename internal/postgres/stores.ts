@@ -3,6 +3,7 @@
 import type { Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
+import type { BuildStore } from "../core/action/build.js";
 import type { EntityStore } from "../core/action/store.js";
 import type { ActivationStore } from "../core/activation/store.js";
 import type { FeedStore } from "../core/feed/store.js";
@@ -12,6 +13,7 @@ import type { SealStore } from "../core/sealing/store.js";
 import type { TenancyStore } from "../core/tenancy/store.js";
 import { PostgresActivationStore } from "./activation-store.js";
 import { PostgresApiStore } from "./api-store.js";
+import { PostgresBuildStore } from "./build-store.js";
 import { Database, type DatabaseOptions } from "./database.js";
 import { PostgresEntityStore } from "./entity-store.js";
 import { PostgresFeedStore } from "./feed-store.js";
@@ -33,6 +35,7 @@ export interface StoreOptions extends DatabaseOptions {
 
 export interface Stores {
   readonly entities: EntityStore;
+  readonly builds: BuildStore;
   readonly activations: ActivationStore;
   readonly queue: QueueStore;
   readonly feeds: FeedStore;
@@ -61,6 +64,7 @@ export async function openStores(deps: StoreDeps, url: string, options: StoreOpt
   }
   return {
     entities: new PostgresEntityStore({ ...deps, database }),
+    builds: new PostgresBuildStore(database),
     activations: new PostgresActivationStore(database),
     queue: new PostgresQueueStore(database),
     feeds: new PostgresFeedStore(database),

@@ -17,7 +17,7 @@ import type { Log } from "../base/log.js";
 import { privateDirectory } from "../base/private-directory.js";
 import { Rendezvous } from "../base/rendezvous.js";
 import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbox/driver.js";
-import { kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
+import { builderOf, kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { ProcessSandbox } from "./process-sandbox.js";
@@ -142,7 +142,7 @@ export class ProcessDriver implements SandboxDriver {
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<ProcessSandbox> {
     const found = this.#known ?? (await this.#find());
     const kind = this.deps.manifest.find(spec.kind);
-    const program = found.programs.get(spec.kind);
+    const program = spec.build ? this.#builder(kind) : found.programs.get(spec.kind);
     if (!kind || program === undefined) throw this.#noSuchKind(spec.kind, found);
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the process driver is closed");
     privateDirectory(this.deps.directory);
@@ -365,6 +365,14 @@ export class ProcessDriver implements SandboxDriver {
       kind.kind.slice(kind.family.length + 1),
     );
     return version === undefined ? undefined : { command, env: { WEFT_LANGUAGE_VERSION: version } };
+  }
+
+  /** Whether what it needs is on this machine, the build command finds out. */
+  #builder(kind: RuntimeKind | undefined): Started | undefined {
+    const builder = kind && builderOf(kind);
+    const { launcher } = this.deps;
+    if (!builder || launcher === undefined) return undefined;
+    return { command: [launcher, ...launcherArgs(builder, (path) => this.#fileOf(path))], env: {} };
   }
 
   #fileOf(path: string): string {

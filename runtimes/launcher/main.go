@@ -3,6 +3,7 @@
 //
 //	loop  the protocol of OpenWhisk's ActionLoop: a line of JSON in, a line of JSON out on file descriptor 3
 //	exec  what shell scripts and other programs understand: arguments in, the last line of output is the result
+//	build one build instead of runs: see build.go
 //	http  /init and /run on port 8080, as OpenWhisk's images and those made for it serve
 //
 // It is one static program of the standard library alone, mounted into sandboxes or started beside them. docs/runtimes.md
@@ -58,13 +59,14 @@ func main() {
 
 // modes by name. Each returns what serves, and the version it tells when nothing else does.
 var modes = map[string]func(place) (server, string){
-	"loop": func(at place) (server, string) { return &loop{place: at}, "" },
-	"exec": func(at place) (server, string) { return &execs{place: at}, "1" },
-	"http": func(at place) (server, string) { return &image{place: at}, "" },
+	"loop":  func(at place) (server, string) { return &loop{place: at}, "" },
+	"exec":  func(at place) (server, string) { return &execs{place: at}, "1" },
+	"http":  func(at place) (server, string) { return &image{place: at}, "" },
+	"build": func(at place) (server, string) { return &builder{place: at}, "" },
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: weft-launcher loop|exec|http PROGRAM [ARGUMENT...], started by a Weft invoker")
+	fmt.Fprintln(os.Stderr, "usage: weft-launcher loop|exec|http|build PROGRAM [ARGUMENT...], started by a Weft invoker")
 	os.Exit(2)
 }
 

@@ -80,6 +80,13 @@ func (s *session) serve() {
 			s.begin(m)
 		case cancelMessage:
 			s.cancel(m)
+		case buildMessage:
+			b, builds := s.server.(*builder)
+			if !builds || s.loading {
+				os.Exit(3)
+			}
+			s.loading = true
+			go func() { s.link.send(encodeBuildResult(b.build(m))) }()
 		default:
 			os.Exit(3) // a message of a newer protocol: doing part of it would be worse
 		}

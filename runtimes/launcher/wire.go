@@ -111,6 +111,8 @@ func decodeToSandbox(data []byte) (any, error) {
 			message, inner = decodeRun(chunk)
 		case number == 3:
 			message, inner = decodeCancel(chunk)
+		case number == 4:
+			message, inner = decodeBuild(chunk)
 		}
 	})
 	return message, errors.Join(err, inner)

@@ -389,6 +389,7 @@ export function administrationSuite(name: string, options: FabricOptions): void 
           await ask(`${at}/packages/${box}`, fabric.auth, "PUT", token("old"));
           const [action, changed] = await Promise.all([
             operator.call(Actions.createAction, {
+              keepFailedBuild: false,
               action: Action.fromPartial({
                 namespace: "_",
                 name: `${box}/act`,

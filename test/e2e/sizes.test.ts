@@ -414,6 +414,7 @@ function sizes(mode: "dev" | "up"): void {
       await client.call(services.action.updateAction, {
         action,
         updateFields: ["parameters"],
+        keepFailedBuild: false,
         allowMissing: false,
         deleteAnnotations: [],
       });

@@ -38,6 +38,7 @@ export class PublicClient {
 
   createAction(name: string, code: string | Uint8Array, options: ActionOptions = {}): Promise<Action> {
     return this.call(ActionServiceService.createAction, {
+      keepFailedBuild: false,
       action: {
         namespace: "_",
         name,
@@ -51,6 +52,7 @@ export class PublicClient {
           codeSize: 0,
           components: [],
           image: "",
+          build: undefined,
         },
         parameters: [],
         annotations: [],

@@ -128,6 +128,7 @@ class Life {
           ],
         }),
       describeInvoker: (address) => this.describeInvoker(address),
+      requestBuild: () => Promise.reject(new WeftError("unavailable", "NO_INVOKER", "there is no invoker")),
       manifest: kinds,
       clusterKey: "cluster",
       readCron,
@@ -259,7 +260,7 @@ describeWith(["postgres"], "a controller", () => {
     });
 
   const createAction = (more: Parameters<typeof Action.fromPartial>[0] = {}, caller = me): Promise<Action> =>
-    life.call(ActionServiceService.createAction, { action: anAction(more) }, caller);
+    life.call(ActionServiceService.createAction, { action: anAction(more), keepFailedBuild: false }, caller);
 
   const getAction = (name: string, caller = me, namespace = "_"): Promise<Action> =>
     life.call(ActionServiceService.getAction, { namespace, name, withCode: true }, caller);

@@ -105,7 +105,11 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
       if (!wanted) await cli.call(ActionServiceService.deleteAction, { namespace, name, etag }, { what });
       else if (!here) {
         const action = await actionOf(wanted, namespace, "");
-        await cli.call(ActionServiceService.createAction, { action }, { what, deadlineMs: WRITE_MS });
+        await cli.call(
+          ActionServiceService.createAction,
+          { action, keepFailedBuild: false },
+          { what, deadlineMs: WRITE_MS },
+        );
       } else {
         const isSequence = wanted.kind === SEQUENCE_KIND;
         const request = {
@@ -113,6 +117,7 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
           updateFields: ["exec", "annotations", ...(isSequence ? [] : ["parameters", "limits"])],
           allowMissing: false,
           deleteAnnotations: removedAnnotations(here.annotations, wanted.annotations),
+          keepFailedBuild: false,
         };
         await cli.call(ActionServiceService.updateAction, request, { what, deadlineMs: WRITE_MS });
       }

@@ -4,8 +4,13 @@ import { writeFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 
 import { isArchive } from "../../../internal/core/action/archive.js";
-import { Action, ActionServiceService as Service, type Exec } from "../../../internal/gen/weft/action/v1/action.pb.js";
 import { BLACKBOX_KIND } from "../../../internal/core/action/types.js";
+import {
+  Action,
+  ActionServiceService as Service,
+  type Build,
+  type Exec,
+} from "../../../internal/gen/weft/action/v1/action.pb.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";
 import { parseName, showName } from "../names.js";
@@ -31,7 +36,11 @@ export const createAction: Verb = async (cli, [nameText = "", file], values) => 
     );
   }
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
-  const stored = await cli.call(Service.createAction, { action }, { what: `storing ${name}`, deadlineMs: WRITE_MS });
+  const stored = await cli.call(
+    Service.createAction,
+    { action, keepFailedBuild: false },
+    { what: `storing ${name}`, deadlineMs: WRITE_MS },
+  );
   done(cli, "created", stored, values.flag("web-secure"));
 };
 
@@ -40,7 +49,13 @@ export const updateAction: Verb = async (cli, [nameText = "", file], values) => 
   const action = Action.fromPartial({ namespace, name, ...(await given(cli, values, file)) });
   const updating = cli.call(
     Service.updateAction,
-    { action, updateFields: [], allowMissing: action.exec !== undefined, deleteAnnotations: [] },
+    {
+      action,
+      updateFields: [],
+      allowMissing: action.exec !== undefined,
+      deleteAnnotations: [],
+      keepFailedBuild: false,
+    },
     { what: `storing ${name}`, deadlineMs: WRITE_MS },
   );
   done(cli, "updated", await orMeant(cli, namespace, name, updating), values.flag("web-secure"));
@@ -81,6 +96,8 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
           ? `${size(exec.codeSize)}${exec.binary ? " archive" : ""}, sha256 ${exec.codeDigest}`
           : undefined,
       ],
+      ["build", exec?.build && buildText(exec.build)],
+      ["lock", exec?.build?.lock === "" ? undefined : exec?.build?.lock.trimEnd()],
       ["limits", limitsText(action.limits)],
       ["parameters", keyValuesText(action.parameters)],
       ["annotations", keyValuesText(action.annotations)],
@@ -202,6 +219,8 @@ function execOf(cli: Cli, values: Values, file: string): Partial<Exec> {
 function done(cli: Cli, what: string, action: Action, secretAsked: boolean): void {
   if (cli.screen.json) cli.screen.printJson(actionJson(action));
   else {
+    const build = action.exec?.build;
+    if (build) cli.screen.say(buildText(build));
     const secret = action.annotations.find(({ key }) => key === "require-whisk-auth")?.valueJson;
     cli.screen.say(`${what} action ${action.name}, version ${action.version}, ${action.exec?.kind ?? ""}`);
     if (secretAsked && secret !== undefined && secret !== "false") {
@@ -210,6 +229,12 @@ function done(cli: Cli, what: string, action: Action, secretAsked: boolean): voi
       );
     }
   }
+}
+
+function buildText({ digest, cached, durationMs, artifactSize, problem }: Build): string {
+  if (problem !== "") return `does not build: ${problem}`;
+  const how = cached ? "taken from an equal build before" : `built in ${(durationMs / 1_000).toFixed(1)} s`;
+  return `${how}, ${size(artifactSize)}, ${digest.slice(0, 12)}`;
 }
 
 function actionJson(action: Action): unknown {
@@ -228,6 +253,7 @@ function actionJson(action: Action): unknown {
             binary: exec.binary,
             codeDigest: exec.codeDigest || undefined,
             codeSize: exec.codeSize,
+            build: exec.build,
           }),
     },
     parameters: keyValuesJson(action.parameters),

@@ -16,6 +16,7 @@ import {
   versionAfter,
   type EntityInput,
 } from "./entity.js";
+import { loadedExec } from "./build.js";
 import { checkExec, hasCode, type ExecInput } from "./exec.js";
 import { checkKeyValues, mergeKeyValues, type KeyValueRules } from "./key-values.js";
 import { defaultLimits, mergeLimits, type LimitsInput } from "./limits.js";
@@ -146,7 +147,8 @@ export function revisionOf(
     revisionId: action.revisionId,
     actionKey: qualifiedKey(action),
     version: action.version,
-    exec: action.exec,
+    exec: loadedExec(action.exec),
+    sourceDigest: action.exec.build?.artifact ? action.exec.codeDigest : undefined,
     limits: action.limits,
     initParameters: merged.filter((entry) => entry.init),
   };

@@ -3,8 +3,8 @@
 import { constants, gunzipSync } from "node:zlib";
 import { UNPACKED_BYTES_MAX, zipProblem } from "./zip.js";
 
-/** The family that takes a program that the machine runs as it is, besides. */
-const EXECUTABLE_FAMILY = "native";
+/** Families that take a program that the machine runs as it is, besides. */
+const EXECUTABLE_FAMILIES: readonly string[] = ["native", "go"];
 /** Of the packed bytes: enough for the first header of a tar archive, and little work whatever it unpacks to. */
 const HEAD_BYTES = 4_096;
 /** Header, data of nothing, end: less is no gzip file. */
@@ -21,7 +21,7 @@ export function isArchive(code: Uint8Array): boolean {
  * @returns what is wrong with an archive, or undefined
  */
 export function archiveProblem(code: Uint8Array, family: string | undefined): string | undefined {
-  if (isExecutable(code) && (family === undefined || family === EXECUTABLE_FAMILY)) return undefined;
+  if (isExecutable(code) && (family === undefined || EXECUTABLE_FAMILIES.includes(family))) return undefined;
   return isGzip(code) ? tarProblem(code) : zipProblem(code);
 }
 
@@ -52,7 +52,7 @@ function saidSum(header: Buffer): number {
 }
 
 /** PK\3\4, and PK\5\6 for an empty one. */
-function isZip(code: Uint8Array): boolean {
+export function isZip(code: Uint8Array): boolean {
   return code.length >= 4 && code[0] === 0x50 && code[1] === 0x4b && (code[2] ?? 0) < 8;
 }
 
@@ -60,6 +60,6 @@ function isGzip(code: Uint8Array): boolean {
   return code.length >= 3 && code[0] === 0x1f && code[1] === 0x8b && code[2] === 8;
 }
 
-function isExecutable(code: Uint8Array): boolean {
+export function isExecutable(code: Uint8Array): boolean {
   return code.length >= 4 && code[0] === 0x7f && code[1] === 0x45 && code[2] === 0x4c && code[3] === 0x46;
 }

@@ -24,6 +24,8 @@ export interface Revision {
   readonly actionKey: string;
   readonly version: string;
   readonly exec: Exec;
+  /** Of the source that `exec` was built from: kept as long as this revision. Undefined when it was not built, or when read. */
+  readonly sourceDigest?: string | undefined;
   readonly limits: ActionLimits;
   /** Init parameters (package's, overridden by the binding's if there is one, then by the action's), as environment variables. */
   readonly initParameters: readonly KeyValue[];

@@ -59,6 +59,31 @@ export interface Exec {
   readonly codeSize: number;
   /** Keys of what runs one after the other; set for sequences only. */
   readonly components?: readonly string[] | undefined;
+  /** How the code was built, or that it does not build; undefined for what is loaded as it is. */
+  readonly build?: Build | undefined;
+}
+
+/** How a source was built. */
+export interface Build {
+  /** What it is remembered by: see `buildDigest`. */
+  readonly digest: string;
+  /** What sandboxes load, a zip archive; undefined when it failed. */
+  readonly artifact: { readonly digest: string; readonly size: number } | undefined;
+  /** What was resolved, as the language's tools write it down; "" when nothing was. */
+  readonly lock: string;
+  /** When it failed: what is wrong with which place. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Why it failed, as the tools said it; "" when it did not. */
+  readonly problem: string;
+  readonly durationMs: number;
+}
+
+export interface Diagnostic {
+  readonly file: string;
+  readonly line: number;
+  /** 0 when it is not known. */
+  readonly column: number;
+  readonly text: string;
 }
 
 /** What every stored entity has. */

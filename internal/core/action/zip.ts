@@ -20,6 +20,21 @@ const ENCRYPTED = 1;
 const LINK = 0o120000;
 const FILE_TYPE = 0o170000;
 
+/** Names of the entries of an archive that `zipProblem` found nothing wrong with. */
+export function zipNames(bytes: Uint8Array): readonly string[] {
+  const archive = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = endOfDirectory(archive) ?? 0;
+  const names: string[] = [];
+  let at = archive.readUInt32LE(end + 16);
+  for (let left = archive.readUInt16LE(end + 10); left > 0; left -= 1) {
+    const nameAt = at + DIRECTORY_ENTRY_BYTES;
+    const nameEnd = nameAt + archive.readUInt16LE(at + 28);
+    names.push(archive.toString("utf8", nameAt, nameEnd));
+    at = nameEnd + archive.readUInt16LE(at + 30) + archive.readUInt16LE(at + 32);
+  }
+  return names;
+}
+
 /** @returns what is wrong with the archive, or undefined */
 export function zipProblem(bytes: Uint8Array): string | undefined {
   const archive = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

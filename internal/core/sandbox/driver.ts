@@ -11,6 +11,8 @@ export interface SandboxSpec {
   readonly pidsMax: number;
   /** Environment set at creation, before any code: only what is the same for every action. */
   readonly env: Readonly<Record<string, string>>;
+  /** True for a sandbox in which an action of the kind is built: its runtime answers Build, and nothing else. */
+  readonly build?: true;
 }
 
 /** Why a sandbox ended by itself. */

@@ -9,10 +9,13 @@ export interface StemCells {
 
 /** How the launcher talks to what it starts; see runtimes/launcher. */
 export const LAUNCHER_MODES = ["loop", "exec", "http"] as const;
-export type LauncherMode = (typeof LAUNCHER_MODES)[number];
+/** "build" is for the sandboxes of builds; no kind says it. */
+export type LauncherMode = (typeof LAUNCHER_MODES)[number] | "build";
 
 /** How source of a kind becomes what its sandboxes load. */
 export interface BuildRecipe {
+  /** Rises when the same source would become something else: what older ones built is not taken any more. */
+  readonly version: number;
   /** Image that build sandboxes are made from. */
   readonly image: string;
   readonly memoryMb: number;
@@ -92,6 +95,15 @@ export function kindEnv(kind: RuntimeKind, memoryMb: number): Record<string, str
   );
 }
 
+/**
+ * What the sandboxes are in which a kind is built: the same with another image, and the build command as its program.
+ * Undefined for kinds that are not built.
+ */
+export function builderOf(kind: RuntimeKind): RuntimeKind | undefined {
+  if (!kind.build) return undefined;
+  return { ...kind, image: kind.build.image, launcher: "build", program: kind.build.command, stemCells: [] };
+}
+
 /** What the launcher is called with in a sandbox where the files of the runtimes folder are found by `fileOf`. */
 export function launcherArgs(kind: RuntimeKind, fileOf: (path: string) => string): readonly string[] {
   const program = kind.program.map((part) => (part.includes("/") && !part.startsWith("/") ? fileOf(part) : part));
@@ -162,6 +174,7 @@ function kindOf(family: string, entry: unknown, at: string): RuntimeKind {
 function recipeOf(build: unknown, at: string): BuildRecipe {
   const fields = object(build, at);
   return {
+    version: count(fields["version"], `${at}.version`),
     image: text(fields["image"], `${at}.image`),
     memoryMb: count(fields["memoryMb"], `${at}.memoryMb`),
     timeoutMs: count(fields["timeoutMs"], `${at}.timeoutMs`),

@@ -76,13 +76,18 @@ export async function putAction(call: OpenWhiskCall): Promise<RestResponse> {
   let stored: Action;
   if (!overwrite) {
     if (!draft.fields.exec) throw execUndefined();
-    stored = await call.native(Actions.createAction, CreateActionRequest.fromPartial({ action }), namespace);
+    stored = await call.native(
+      Actions.createAction,
+      CreateActionRequest.fromPartial({ action, keepFailedBuild: true }),
+      namespace,
+    );
   } else {
     const request = UpdateActionRequest.fromPartial({
       action,
       updateFields: draft.given,
       allowMissing: draft.fields.exec !== undefined,
       deleteAnnotations: draft.deleteAnnotations,
+      keepFailedBuild: true,
     });
     try {
       stored = await call.native(Actions.updateAction, request, namespace);
@@ -182,10 +187,19 @@ function readExec(text: JsonText | undefined, own: string): Exec | undefined {
     codeSize: 0,
     components: [],
     image,
+    build: undefined,
   };
 }
 
-const NO_CODE = { code: Buffer.alloc(0), binary: false, main: "", codeDigest: "", codeSize: 0, image: "" };
+const NO_CODE = {
+  code: Buffer.alloc(0),
+  binary: false,
+  main: "",
+  codeDigest: "",
+  codeSize: 0,
+  image: "",
+  build: undefined,
+};
 
 function readImage(members: ReadonlyMap<string, JsonText>): string {
   const noImage = "'image' must be a string defined in 'exec' for 'blackbox' actions";

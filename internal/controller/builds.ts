@@ -1,0 +1,147 @@
+// Has source built, by invokers.
+//
+//   B1. Nothing is built twice: what came out, and that nothing did, is remembered by what decides it (core/action/build.ts).
+//       Equal builds at the same time are one.
+//   B2. Only what the source is at fault for is remembered, and is the caller's error. That nobody could build it is
+//       "unavailable", and nothing is stored.
+//   B3. Any invoker may build. One that cannot, or has too much to do, is passed over; after BUILD_LOSSES_MAX that were lost
+//       in the middle it is given up: the source may be what kills them.
+
+import { createHash } from "node:crypto";
+
+import type { Clock } from "../base/clock.js";
+import { toWeftError, WeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import type { Random } from "../base/random.js";
+import { buildDigest, buildFailed, needsBuild, type BuildStore } from "../core/action/build.js";
+import { CODE_BYTES_MAX, type Build, type Exec } from "../core/action/types.js";
+import type { RuntimeKind, RuntimeManifest } from "../core/sandbox/manifest.js";
+import type { BuildRequest, BuildResponse } from "../gen/weft/link/v1/build.pb.js";
+import { BuildOutcome, type BuildResult } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import type { ControllerMetrics } from "./metrics.js";
+
+/** Invokers that may be lost in one build. */
+export const BUILD_LOSSES_MAX = 2;
+/** Builds under way here; each holds its source in memory. */
+export const BUILDS_MAX = 64;
+/** To wait for a turn and a sandbox, over what the recipe allows. */
+const WAIT_MS = 75_000;
+
+export interface BuildsDeps {
+  readonly store: BuildStore;
+  readonly manifest: RuntimeManifest;
+  /** Addresses of the invokers there are. */
+  readonly invokers: () => Promise<readonly string[]>;
+  /** BuildService.Build of an invoker. */
+  readonly build: (address: string, request: BuildRequest, deadlineMs: number) => Promise<BuildResponse>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Pick<ControllerMetrics, "builds" | "buildSeconds">;
+}
+
+/** A build, and whether it was there already. */
+export interface Built {
+  readonly build: Build;
+  readonly cached: boolean;
+}
+
+export class Builds {
+  readonly #underWay = new Map<string, Promise<Build>>();
+
+  constructor(private readonly deps: BuildsDeps) {}
+
+  /**
+   * @param keepFailed whether an action is stored whose source does not build
+   * @returns undefined when the code is loaded as it is
+   * @throws invalidArgument BUILD_FAILED; unavailable NO_BUILD_CAPACITY
+   */
+  async of(exec: Exec, actionName: string, code: Uint8Array, keepFailed: boolean): Promise<Built | undefined> {
+    const kind = this.deps.manifest.find(exec.kind);
+    if (!kind || !needsBuild(kind, code, exec.binary)) return undefined;
+    const built = await this.#once(kind, exec, actionName, code);
+    if (!built.build.artifact && !keepFailed) throw buildFailed(built.build);
+    return built;
+  }
+
+  async #once(kind: RuntimeKind, exec: Exec, actionName: string, code: Uint8Array): Promise<Built> {
+    const { store, metrics } = this.deps;
+    const digest = buildDigest(kind, exec);
+    const known = await store.find(digest);
+    if (known) {
+      metrics.builds.bound({ result: "cached" }).inc();
+      return { build: known, cached: true };
+    }
+    const other = this.#underWay.get(digest);
+    if (other) return { build: await other, cached: true };
+    if (this.#underWay.size >= BUILDS_MAX) throw noCapacity(kind.kind, `${BUILDS_MAX} builds are under way`);
+    const building = this.#build(digest, kind, exec, actionName, code);
+    this.#underWay.set(digest, building);
+    try {
+      return { build: await building, cached: false };
+    } finally {
+      this.#underWay.delete(digest);
+    }
+  }
+
+  async #build(digest: string, kind: RuntimeKind, exec: Exec, actionName: string, code: Uint8Array): Promise<Build> {
+    const { clock, metrics, store } = this.deps;
+    const fromMonoMs = clock.monoMs();
+    try {
+      const main = exec.main ?? "";
+      const { result, durationMs } = await this.#anywhere(kind, {
+        kind: kind.kind,
+        build: { actionName, main, source: code, binary: exec.binary },
+      });
+      if (!result) throw new WeftError("unavailable", "NO_RESULT", "an invoker answered a build without a result");
+      const built = buildOf(digest, result, durationMs);
+      await store.keep(built, built.artifact && result.artifact);
+      metrics.builds.bound({ result: built.artifact ? "built" : "failed" }).inc();
+      return built;
+    } catch (thrown) {
+      metrics.builds.bound({ result: "unavailable" }).inc();
+      throw thrown;
+    } finally {
+      metrics.buildSeconds.observe((clock.monoMs() - fromMonoMs) / 1_000);
+    }
+  }
+
+  /** B3 */
+  async #anywhere(kind: RuntimeKind, request: BuildRequest): Promise<BuildResponse> {
+    const { build, invokers, log, random } = this.deps;
+    const addresses = await invokers();
+    const first = Math.floor(random.next() * addresses.length);
+    const deadlineMs = (kind.build?.timeoutMs ?? 0) + WAIT_MS;
+    let why = "there is no invoker";
+    let losses = 0;
+    for (let i = 0; i < addresses.length && losses < BUILD_LOSSES_MAX; i++) {
+      const address = addresses[(first + i) % addresses.length] ?? "";
+      try {
+        return await build(address, request, deadlineMs);
+      } catch (thrown) {
+        const error = toWeftError(thrown);
+        why = error.message;
+        if (error.kind !== "failedPrecondition" && error.kind !== "noCapacity") losses += 1;
+        log.info("an invoker did not build", { address, kind: kind.kind, error });
+      }
+    }
+    throw noCapacity(kind.kind, why);
+  }
+}
+
+function buildOf(digest: string, result: BuildResult, durationMs: number): Build {
+  const { diagnostics, lock } = result;
+  const base = { digest, durationMs, diagnostics, lock };
+  if (result.outcome === BuildOutcome.BUILT && result.artifact.length <= CODE_BYTES_MAX) {
+    const { artifact } = result;
+    const sum = createHash("sha256").update(artifact).digest("hex");
+    return { ...base, artifact: { digest: sum, size: artifact.length }, problem: "" };
+  }
+  return { ...base, artifact: undefined, problem: result.message };
+}
+
+function noCapacity(kind: string, why: string): WeftError {
+  return new WeftError("unavailable", "NO_BUILD_CAPACITY", `nobody could build an action of ${kind}: ${why}`, {
+    fix: "see what the invokers say: their machine needs the build image of the kind (deploy/local/images), or its compiler",
+  });
+}

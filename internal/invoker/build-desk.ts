@@ -1,0 +1,174 @@
+// Builds source in sandboxes of its own, next to those that run actions.
+//
+// Builds are rare and heavy: few at once, in a bounded queue. Their memory is not taken from that of the sandboxes: it is
+// `parallelBuilds` times what the recipe says, and an operator counts it beside `memoryMb`.
+
+import type { Clock } from "../base/clock.js";
+import { toWeftError, WeftError } from "../base/errors.js";
+import type { Log } from "../base/log.js";
+import type { SandboxDriver, SandboxExit, SandboxProcess } from "../core/sandbox/driver.js";
+import type { BuildRecipe, RuntimeManifest } from "../core/sandbox/manifest.js";
+import type { BuildRequest, BuildResponse } from "../gen/weft/link/v1/build.pb.js";
+import { BuildOutcome, BuildResult, FromSandbox, ToSandbox, type Build } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import type { InvokerMetrics } from "./metrics.js";
+
+/** Builds that wait for their turn; more are for another invoker, or for later. */
+export const BUILDS_WAITING_MAX = 16;
+/** How long one waits for its turn. */
+export const BUILD_WAIT_MS = 30_000;
+/** Numbers of build sandboxes begin here: those of other sandboxes never come so far. */
+const FIRST_NUMBER = 0x4000_0000;
+
+export interface BuildDeskDeps {
+  readonly driver: Pick<SandboxDriver, "create">;
+  readonly manifest: RuntimeManifest;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<InvokerMetrics, "builds" | "buildsRunning" | "buildsWaiting" | "buildSeconds">;
+  /** Builds at the same time. */
+  readonly parallelBuilds: number;
+  readonly startTimeoutMs: number;
+  readonly pidsMax: number;
+}
+
+export class BuildDesk {
+  readonly #waiting: (() => void)[] = [];
+  readonly #stop = new AbortController();
+  #running = 0;
+  #made = 0;
+
+  constructor(private readonly deps: BuildDeskDeps) {
+    deps.metrics.buildsRunning.from(() => this.#running);
+    deps.metrics.buildsWaiting.from(() => this.#waiting.length);
+  }
+
+  /**
+   * @throws failedPrecondition when the kind is not built here; noCapacity when too many wait; unavailable when the sandbox
+   * could not be made or was lost
+   */
+  async build({ kind, build }: BuildRequest): Promise<BuildResponse> {
+    const recipe = this.deps.manifest.find(kind)?.build;
+    if (!recipe || !build) {
+      throw new WeftError(
+        "failedPrecondition",
+        "NOT_BUILT_HERE",
+        `${kind || "a kind without a name"} is not built here`,
+      );
+    }
+    await this.#turn();
+    const { clock, metrics } = this.deps;
+    const fromMonoMs = clock.monoMs();
+    try {
+      const result = await this.#inSandbox(kind, recipe, build);
+      metrics.builds.bound({ result: result.outcome === BuildOutcome.BUILT ? "built" : "failed" }).inc();
+      return { result, durationMs: Math.round(clock.monoMs() - fromMonoMs) };
+    } catch (thrown) {
+      metrics.builds.bound({ result: "unavailable" }).inc();
+      this.deps.log.warn("a build came to no end", { kind, error: toWeftError(thrown) });
+      throw thrown;
+    } finally {
+      metrics.buildSeconds.observe((clock.monoMs() - fromMonoMs) / 1_000);
+      this.#running -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Those that run end as unavailable. May be repeated. */
+  close(): void {
+    this.#stop.abort(new WeftError("unavailable", "STOPPED", "the invoker stops"));
+  }
+
+  /** From here on it is one of those that run. */
+  async #turn(): Promise<void> {
+    if (this.#stop.signal.aborted) throw toWeftError(this.#stop.signal.reason);
+    if (this.#running < this.deps.parallelBuilds && this.#waiting.length === 0) {
+      this.#running += 1;
+      return;
+    }
+    if (this.#waiting.length >= BUILDS_WAITING_MAX) throw busy(`${BUILDS_WAITING_MAX} builds wait already`);
+    await new Promise<void>((resolve, reject) => {
+      const cancel = this.deps.clock.after(BUILD_WAIT_MS, () => {
+        this.#waiting.splice(this.#waiting.indexOf(begin), 1);
+        reject(busy(`no turn came within ${BUILD_WAIT_MS} ms`));
+      });
+      const begin = (): void => {
+        cancel();
+        this.#running += 1;
+        resolve();
+      };
+      this.#waiting.push(begin);
+    });
+  }
+
+  async #inSandbox(kind: string, recipe: BuildRecipe, build: Build): Promise<BuildResult> {
+    const { driver, pidsMax, startTimeoutMs } = this.deps;
+    const spec = {
+      sandbox: FIRST_NUMBER + this.#made++,
+      kind,
+      memoryMb: recipe.memoryMb,
+      pidsMax,
+      env: {},
+      build: true,
+    } as const;
+    const sandbox = await driver.create(spec, startTimeoutMs, this.#stop.signal);
+    try {
+      return await this.#answer(sandbox, recipe, build);
+    } finally {
+      await sandbox.destroy();
+    }
+  }
+
+  #answer(sandbox: SandboxProcess, recipe: BuildRecipe, build: Build): Promise<BuildResult> {
+    const { clock } = this.deps;
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const late = clock.after(recipe.timeoutMs, () => {
+        end(() => resolve(failed(`the build took longer than the ${recipe.timeoutMs} ms that it may take`)));
+      });
+      const stopped = (): void => end(() => reject(toWeftError(signal.reason)));
+      const end = (tell: () => void): void => {
+        late();
+        signal.removeEventListener("abort", stopped);
+        tell();
+      };
+      signal.addEventListener("abort", stopped, { once: true });
+      sandbox.link.onMessage = (bytes) => {
+        end(() => {
+          const { message } = FromSandbox.decode(bytes);
+          if (message?.$case !== "buildResult") reject(lost("it sent something else"));
+          else if (message.value.outcome === BuildOutcome.UNAVAILABLE) {
+            reject(new WeftError("failedPrecondition", "NOT_BUILT_HERE", message.value.message));
+          } else resolve(message.value);
+        });
+      };
+      void sandbox.exited.then((exit) => end(() => endedEarly(exit, resolve, reject)));
+      sandbox.link.send(ToSandbox.encode({ message: { $case: "build", value: build } }).finish());
+    });
+  }
+}
+
+/** Running into a limit is the source's doing; everything else happens to a sandbox. */
+function endedEarly(exit: SandboxExit, resolve: (result: BuildResult) => void, reject: (e: WeftError) => void): void {
+  switch (exit.kind) {
+    case "outOfMemory":
+      return resolve(failed(`the build took more memory than the ${exit.limitMb} MiB that it may take`));
+    case "tooManyProcesses":
+      return resolve(failed(`the build had more processes than the ${exit.limit} that it may have`));
+    case "outOfDisk":
+      return resolve(failed(`the build wrote more than the ${exit.limitMb} MiB that it may write`));
+    case "exited":
+      return reject(lost(`exit code ${exit.code ?? "none"}, signal ${exit.signal ?? "none"}`));
+  }
+}
+
+function failed(message: string): BuildResult {
+  return BuildResult.fromPartial({ outcome: BuildOutcome.FAILED, message });
+}
+
+function lost(how: string): WeftError {
+  return new WeftError("unavailable", "BUILD_LOST", `the build sandbox ended without an answer: ${how}`);
+}
+
+function busy(why: string): WeftError {
+  return new WeftError("noCapacity", "BUILDS_BUSY", `this invoker cannot build now: ${why}`);
+}

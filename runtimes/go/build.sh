@@ -1,0 +1,47 @@
+#!/bin/sh
+# Builds a Go action: what the launcher's build mode starts (runtimes/launcher/build.go says what it finds). The source is a
+# package main, with go.mod or without; what it needs is in its folder `vendor`, or nothing: builds have no network.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+command -v go >/dev/null 2>&1 || {
+  echo "there is no Go here to build with: install Go 1.21 or newer"
+  exit 69
+}
+
+export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local GOPROXY=off GOSUMDB=off GOWORK=off GOENV=off GO111MODULE=on
+export GOPATH="$WEFT_BUILD_DIR/path"
+if [ -d /usr/local/go-cache ]; then
+  # The standard library, compiled when the image was made. Links, because the cache is read-only and Go adds to it.
+  export GOCACHE="$WEFT_BUILD_DIR/cache"
+  cp -rs /usr/local/go-cache "$GOCACHE"
+else
+  # On a developer's machine: his own, so that the standard library is compiled once.
+  export GOCACHE="/tmp/weft-go-cache-$(id -u)"
+  mkdir -p -m 0700 "$GOCACHE"
+  [ -O "$GOCACHE" ] || { echo "$GOCACHE belongs to somebody else"; exit 69; }
+fi
+
+# The first letter is a capital one, as OpenWhisk has it: "main" is Main.
+first=$(printf %.1s "$WEFT_ACTION_MAIN" | tr '[:lower:]' '[:upper:]')
+function=$first${WEFT_ACTION_MAIN#?}
+case $function in
+  *[!A-Za-z0-9_]*) echo "\"$WEFT_ACTION_MAIN\" is no name of a function in Go"; exit 1 ;;
+esac
+
+if ! ls ./*.go >/dev/null 2>&1; then
+  echo "the archive has no .go file at its top: pack the folder's content, not the folder"
+  exit 1
+fi
+[ -e go.mod ] || printf 'module action\n\ngo 1.21\n' >go.mod
+cp "$here/weft_loop.go" weft_loop.go
+printf 'package main\n\nfunc main() { weftServe(%s) }\n' "$function" >weft_entry.go
+
+if ! go build -trimpath -ldflags='-s -w' -o "$WEFT_OUTPUT_DIR/exec" . >"$WEFT_BUILD_DIR/said" 2>&1; then
+  sed -e '/^# /d' \
+    -e "s/^.*weft_entry\.go:.*undefined: $function\$/the source has no function $function in its package main/" \
+    -e "s/^.*weft_entry\.go:[0-9:]* \(.*\) does not satisfy weftAction.*\$/$function has a signature that no action has: func(map[string]any) map[string]any, if you like with a context.Context before and an error after/" \
+    "$WEFT_BUILD_DIR/said"
+  exit 1
+fi
+if [ -e go.sum ]; then cp go.sum "$WEFT_LOCK_FILE"; fi

@@ -1,0 +1,3 @@
+package beside
+
+func Beside() string { return "beside" }
