@@ -94,7 +94,7 @@ const limitOptions: readonly OptionSpec[] = [
   {
     name: "store-activations",
     value: "yes|no",
-    help: "no: what a caller waited for and succeeded leaves no record",
+    help: "no: actions that are invoked leave no record and no logs",
   },
   {
     name: "reset",

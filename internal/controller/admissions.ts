@@ -72,8 +72,9 @@ export class Admissions implements Places {
     const [owner, caller] = await Promise.all([this.limitsOf(resolved.action.namespace), this.limitsOf(namespace)]);
     const maxInstances = owner.overrides?.maxActionInstances ?? 0;
     const truncationBytes = caller.overrides?.truncationSize;
-    if (maxInstances === resolved.ask.maxInstances && truncationBytes === undefined) return resolved;
-    return { ...resolved, ask: { ...resolved.ask, maxInstances }, truncationBytes };
+    const unstored = caller.overrides?.storeActivations === false;
+    if (maxInstances === resolved.ask.maxInstances && truncationBytes === undefined && !unstored) return resolved;
+    return { ...resolved, ask: { ...resolved.ask, maxInstances }, truncationBytes, unstored };
   }
 
   /** @throws permissionDenied KIND_NOT_ALLOWED */

@@ -22,6 +22,8 @@ import type { ControllerMetrics } from "./metrics.js";
 
 /** Invokers that may be lost in one build. */
 export const BUILD_LOSSES_MAX = 2;
+/** Reasons of an invoker that cannot build, or has too much to do. */
+const PASSED_OVER: readonly string[] = ["NOT_BUILT_HERE", "IMAGE_MISSING", "BUILDS_BUSY"];
 /** Builds under way here; each holds its source in memory. */
 export const BUILDS_MAX = 64;
 /** To wait for a turn and a sandbox, over what the recipe allows. */
@@ -121,7 +123,7 @@ export class Builds {
       } catch (thrown) {
         const error = toWeftError(thrown);
         why = error.message;
-        if (error.kind !== "failedPrecondition" && error.kind !== "noCapacity") losses += 1;
+        if (!PASSED_OVER.includes(error.reason)) losses += 1;
         log.info("an invoker did not build", { address, kind: kind.kind, error });
       }
     }

@@ -85,7 +85,7 @@ export interface Places {
 }
 
 /** An action, and what the limits of its caller say of its run. */
-export type Runnable = Resolved & { readonly truncationBytes?: number | undefined };
+export type Runnable = Resolved & Pick<DispatchCall, "truncationBytes" | "unstored">;
 
 /** Runs sequences and compositions, whose requests stay in hand here until their record is stored. */
 export interface CompositeRunner {
@@ -397,6 +397,8 @@ export class QueueDispatcher {
       acceptedMonoMs: entry.acceptedMonoMs,
       expiresMonoMs: clock.monoMs() + SLOT_WAIT_MS,
       truncationBytes: resolved.truncationBytes,
+      // Who runs a sequence looks for the records of what it runs.
+      unstored: resolved.unstored === true && request.cause === undefined,
       attempt: entry.attempts + 1,
       beforeSend: (to) => this.#mark(entry, to),
       complete: (result) => this.#complete(entry, result),

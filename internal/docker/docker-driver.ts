@@ -60,7 +60,7 @@ const CORE_BYTES = 1;
 /** Nothing is seen of these. Docker's own list, and what tells of other sandboxes: who is how busy, and whose keys there are. */
 const MASKED_PATHS = [
   ...["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"],
-  ...["interrupts", "kallsyms", "key-users"],
+  ...["interrupts", "kallsyms", "key-users", "pressure"],
 ]
   .map((name) => `/proc/${name}`)
   .concat("/sys/firmware", "/sys/devices/virtual/powercap");
@@ -182,9 +182,9 @@ export class DockerDriver implements SandboxDriver {
     );
     const ids = new Map(containers.map(({ Id, Labels }) => [Labels[MARK_LABEL] ?? "", Id]));
     const adopted = await Promise.all(
-      survivors.map((survivor) => {
+      survivors.flatMap((survivor) => {
         const id = ids.get(survivor.mark);
-        return id === undefined ? undefined : this.#adopt(survivor, id, timeoutMs);
+        return id === undefined ? [] : [this.#adopt(survivor, id, timeoutMs)];
       }),
     );
     return adopted.filter((one) => one !== undefined);

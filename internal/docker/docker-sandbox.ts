@@ -2,7 +2,7 @@
 
 import type { Container } from "dockerode";
 import { rm } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 
 import { sleep, type Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
@@ -83,7 +83,9 @@ export class DockerSandbox implements SandboxProcess {
       this.onRawOutput(output);
     });
     this.#gate.add(stream);
-    this.#stopReading = () => (stream as Readable).destroy();
+    this.#stopReading = () => {
+      if (stream instanceof Readable) stream.destroy();
+    };
     stream.on("data", (bytes: Buffer) => {
       parser.push(bytes);
       this.#gate.count(bytes.length);

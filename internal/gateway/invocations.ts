@@ -2,7 +2,8 @@
 // arguments, ids, records and metrics are the same for all.
 //
 //   N1. What a throttle admitted is released exactly once: when the call ends, or when it does not come to be one.
-//   N2. An activation whose id was told has a record: the invoker's, or one written here when no invoker will.
+//   N2. An activation whose id was told has a record: the invoker's, or one written here when no invoker will. But none
+//       when its namespace stores none and it ended.
 //   N3. On the warm path nothing is awaited but the end of the call.
 
 import type { Clock } from "../base/clock.js";
@@ -24,14 +25,13 @@ import {
 import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { checkName } from "../core/tenancy/name.js";
 import { checkKindAllowed, limitsProblem, type NamespaceOverrides } from "../core/tenancy/overrides.js";
-import { recordToWire } from "../dispatch/record-wire.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Identity } from "./native-api.js";
 import { Waits, type Wait } from "../base/waits.js";
-import { activationOf, recordWithout } from "./wire.js";
+import { recordWithout } from "./wire.js";
 
 /** Longest wait for a slot. Nobody who waits for the end waits longer. */
 const START_WITHIN_MS = BLOCKING_WAIT_MS_MAX;
@@ -265,10 +265,6 @@ export class Invocations {
         metrics.invocation(result.outcome, result.startKind);
         metrics.overhead.observeMs(tookMs - result.durationMs);
         metrics.queue.observeMs(result.waitMs);
-        // N2: no invoker writes it. Whoever knows the id only must find what became of it.
-        if (call.unstored && call.idTold && result.outcome === "success") {
-          this.deps.lostRecords.keep(recordToWire(activationOf(call, result)));
-        }
         break;
       }
       case "refused":

@@ -143,7 +143,10 @@ export class Invoker {
       spoolFull: () => this.#spool.full,
       recordWaits: (activationId) => this.#spool.holds(activationId),
       settled: (run) => {
-        if (!run.unrecorded) this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id));
+        const { unstored, async } = run.request;
+        // Of a durable request it is kept in the queue until it is told that it ended.
+        if (!unstored) this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id));
+        else if (async) this.#spool.add(recordOf(run, [], deps.id));
       },
       dispatcherGone: (dispatcherId, bootId) => {
         for (const sandbox of this.#host.sandboxes) sandbox.slots?.forgetHolder(bootId);

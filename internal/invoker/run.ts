@@ -29,7 +29,7 @@ export interface RunRequest {
   readonly traceparent: string;
   /** How much of a result that is too large is shown; undefined: as much as a result may have. */
   readonly truncationBytes?: number | undefined;
-  /** Its success needs no record. */
+  /** No record of it is wanted. */
   readonly unstored?: boolean | undefined;
   /** How long it had waited when it arrived. */
   readonly waitedMs: number;
@@ -99,11 +99,6 @@ export class Run {
   get waitMs(): number {
     const here = this.startMonoMs - this.request.arrivedMonoMs;
     return Math.max(0, Math.round(this.request.waitedMs + here));
-  }
-
-  /** Whether whoever waited for it knows all that its namespace wants to be known. */
-  get unrecorded(): boolean {
-    return this.request.unstored === true && !this.request.async && this.end?.outcome === "success";
   }
 
   /** May be called once. */

@@ -201,7 +201,7 @@ async function burst(client: PublicClient): Promise<number> {
 
 function wallMs(time: Timestamp | undefined): number {
   if (!time) throw new Error("an activation without the time of its start");
-  return Number(time.seconds) * 1_000 + time.nanos / 1_000_000;
+  return time.seconds * 1_000 + time.nanos / 1_000_000;
 }
 
 function startedAs(start: Start, { activation }: InvokeResponse): void {

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { socketDirectory } from "../../internal/assembly/socket-directory.js";
+import { WeftError } from "../../internal/base/errors.js";
 import { Outcome, Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
 import { PublicClient, refusalOf, services } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
@@ -160,9 +161,9 @@ describeWith(UP_SERVICES, "an invoker and its sandboxes", () => {
           expect(activation?.outcome).toBe(Outcome.SUCCESS);
           ids.push(activationId);
         } catch (thrown) {
-          const { kind, reason } = await refusalOf(Promise.reject(thrown as Error));
-          if (reason === "OUTCOME_UNKNOWN") unknown += 1;
-          else expect(kind).toBe("unavailable");
+          if (!(thrown instanceof WeftError)) throw thrown;
+          if (thrown.reason === "OUTCOME_UNKNOWN") unknown += 1;
+          else expect(thrown.kind).toBe("unavailable");
         }
       }
     });

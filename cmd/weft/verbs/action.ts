@@ -4,13 +4,13 @@ import { writeFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 
 import { isArchive } from "../../../internal/core/action/archive.js";
-import { BLACKBOX_KIND } from "../../../internal/core/action/types.js";
 import {
   Action,
   ActionServiceService as Service,
   type Build,
   type Exec,
 } from "../../../internal/gen/weft/action/v1/action.pb.js";
+import { BLACKBOX_KIND } from "../../../internal/core/action/types.js";
 import type { KeyValue, Limits } from "../../../internal/gen/weft/common/v1/common.pb.js";
 import type { Cli } from "../cli-context.js";
 import { parseName, showName } from "../names.js";

@@ -52,7 +52,7 @@ export interface DispatchCall {
   readonly attempt: number;
   /** How much of a result that is too large its caller is shown, bytes; undefined: as much as a result may have. */
   readonly truncationBytes?: number | undefined;
-  /** True when a caller who waits wants no record of its success. */
+  /** True when no record of it is wanted. */
   readonly unstored?: boolean | undefined;
   /**
    * Asked before the call is sent, for durable requests: false drops the call without `complete`. When it rejects, the

@@ -36,7 +36,7 @@ export const NUMERIC_OVERRIDES = Object.keys(OVERRIDE_BOUNDS) as readonly Numeri
 export type NamespaceOverrides = { readonly [K in NumericOverride]?: number | undefined } & {
   /** Kinds that actions may have; undefined for all. */
   readonly allowedKinds?: readonly string[] | undefined;
-  /** False: what somebody waited for and succeeded leaves no record. */
+  /** False: actions that are invoked leave no record. */
   readonly storeActivations?: boolean | undefined;
 };
 
