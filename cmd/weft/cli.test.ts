@@ -749,7 +749,19 @@ describe("weft namespace, key and package", () => {
     expect(JSON.parse(shown.stdout)).toMatchObject({
       limits: { maxActionMemory: 256, allowedKinds: ["nodejs:20", "go:1.2"] },
     });
+    answers["updateNamespaceLimits"] = () => ({
+      name: "guest",
+      limits: { overrides: { allowedKinds: [], storeActivations: false, truncationSize: 100, maxActionInstances: 4 } },
+    });
+    const more = await weft("namespace limits guest --store-activations no --truncation-size 100 --instances 4");
+    expect(asked.pop()?.request).toMatchObject({
+      limits: { overrides: { storeActivations: false, truncationSize: 100, maxActionInstances: 4 } },
+    });
+    expect(more.stdout).toMatch(/truncation-size +100 bytes\n *instances +4\n *store-activations +no\n/);
+    await weft("namespace limits guest --reset store-activations,truncation-size,instances");
+    expect(asked.pop()?.request).toMatchObject({ clear: ["storeActivations", "truncationSize", "maxActionInstances"] });
     for (const wrong of [
+      "--store-activations maybe",
       "--memory 64",
       "--memory :",
       "--memory a:b",
@@ -1087,6 +1099,7 @@ describe("weft status", () => {
         driver: "process",
         memoryMb: 4_096,
         freeMb: 3_840,
+        caveats: ["child processes: no isolation"],
         sandboxes: [
           { number: 1, state: "warm", action: "guest/hello", kind: "nodejs:20", memoryMb: 256, idleMs: 1_500 },
         ],
@@ -1097,12 +1110,26 @@ describe("weft status", () => {
   it("shows roles, invokers and sandboxes", async () => {
     answers["getStatus"] = () => state;
     const { stdout } = await weft("status", { tty: true });
-    for (const text of ["gateway-1", "invoker-1", "1 warm", "guest/hello", "2 durable requests", "1.5 s"]) {
+    for (const text of [
+      "gateway-1",
+      "invoker-1",
+      "1 warm",
+      "guest/hello",
+      "2 durable requests",
+      "1.5 s",
+      "! invoker-1: child processes: no isolation",
+    ]) {
       expect(stdout).toContain(text);
     }
     expect(JSON.parse((await weft("status --json")).stdout)).toMatchObject({
       members: [{ role: "gateway", id: "gateway-1" }],
-      invokers: [{ id: "invoker-1", sandboxes: [{ number: 1, state: "warm", action: "guest/hello" }] }],
+      invokers: [
+        {
+          id: "invoker-1",
+          caveats: ["child processes: no isolation"],
+          sandboxes: [{ number: 1, state: "warm", action: "guest/hello" }],
+        },
+      ],
       queued: 2,
     });
   });

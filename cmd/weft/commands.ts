@@ -89,10 +89,17 @@ const limitOptions: readonly OptionSpec[] = [
   { name: "concurrency", value: "MIN:MAX", help: "set how many runs at once a sandbox may have" },
   { name: "parameter-size", value: "BYTES", help: "set how large the parameters of an action may be" },
   { name: "payload-size", value: "BYTES", help: "set how large the arguments of a call may be" },
+  { name: "truncation-size", value: "BYTES", help: "set how much is shown of a result that is too large" },
+  { name: "instances", value: "N", help: "set how many sandboxes an action may have" },
+  {
+    name: "store-activations",
+    value: "yes|no",
+    help: "no: actions that are invoked leave no record and no logs",
+  },
   {
     name: "reset",
     value: "WHAT",
-    help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size or payload-size; commas between",
+    help: "take back what was set for kinds, memory, timeout, logs, concurrency, parameter-size, payload-size, truncation-size, instances or store-activations; commas between",
   },
 ];
 
@@ -520,6 +527,17 @@ export const nouns: readonly NounSpec[] = [
         ],
         example: "weft project undeploy --project hello",
         load: async () => (await import("./verbs/project.js")).undeployProject,
+      }),
+      verb({
+        name: "export",
+        help: "write a manifest with files of what is there: the whole namespace, or one project",
+        options: [
+          { name: "project", value: "NAME", help: "only what this project deployed" },
+          { name: "out", short: "o", value: "FOLDER", help: "where to (default here)" },
+          { name: "overwrite", help: "write over files that are there" },
+        ],
+        example: "weft project export --project hello --out hello",
+        load: async () => (await import("./verbs/project-export.js")).exportProject,
       }),
     ],
   },

@@ -25,6 +25,8 @@ const ENTRIES: readonly (readonly [file: string, family: string])[] = [
   ["index.mjs", "nodejs"],
   ["index.cjs", "nodejs"],
   ["__main__.py", "python"],
+  ["main.rb", "ruby"],
+  ["index.php", "php"],
   ["go.mod", "go"],
   ["Cargo.toml", "rust"],
   ["Gemfile", "ruby"],

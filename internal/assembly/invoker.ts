@@ -41,7 +41,9 @@ export async function startInvoker(
     | "stemCells"
     | "freezeAfterMs"
     | "idleTimeoutMs"
+    | "keepMaxMs"
     | "adoptWithinMs"
+    | "leaveSandboxes"
     | "drainGraceMs"
   > & {
     /** Where child-process sandboxes find programs. */
@@ -85,8 +87,11 @@ export async function startInvoker(
       leaseTtlMs: settings.memberTtlMs,
       freezeAfterMs: settings.freezeAfterMs,
       idleTimeoutMs: settings.idleTimeoutMs,
+      keepMaxMs: settings.keepMaxMs,
+      leaveSandboxes: settings.leaveSandboxes && settings.adoptWithinMs > 0,
       drainGraceMs: settings.drainGraceMs,
       sandboxEnv: settings.apiHost === undefined ? {} : { __OW_API_HOST: settings.apiHost },
+      stemDemandMax: settings.stemCells * STEMS_PER_MIN,
       stems: manifest.kinds.flatMap((kind) =>
         kind.stemCells.map(({ memoryMb }) => ({
           kind: kind.kind,

@@ -7,6 +7,8 @@ import { WeftError } from "../base/errors.js";
 import { newBootId } from "../base/ids.js";
 import type { Log } from "../base/log.js";
 import { systemClock, systemRandom } from "../boot/system.js";
+import { sandboxKindOf } from "../core/action/image.js";
+import { BLACKBOX_KIND } from "../core/action/types.js";
 import type { DriverAbilities, SandboxDriver } from "../core/sandbox/driver.js";
 import { DockerDriver } from "../docker/docker-driver.js";
 import {
@@ -17,13 +19,15 @@ import {
   type LocalWatcher,
 } from "../invoker/local-run.js";
 import { ProcessDriver } from "../process/process-driver.js";
-import { readManifest, runtimesDirectory } from "./files.js";
+import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import { INVOKER_DEFAULTS } from "./settings.js";
 import { socketDirectory } from "./socket-directory.js";
 
 export interface LocalRunsOptions {
   readonly driver: DriverAbilities["name"];
   readonly dockerHost?: string | undefined;
+  /** Folder of the launcher, which serves kinds without a server of their own. */
+  readonly launcherDir?: string | undefined;
   /** Where child processes find programs. */
   readonly programPath: string;
   readonly log: Log;
@@ -39,12 +43,14 @@ export class LocalRuns {
 
   constructor(private readonly options: LocalRunsOptions) {
     const bootId = newBootId(this.#random);
+    const launcher = findLauncher(options.launcherDir ?? INVOKER_DEFAULTS.launcherDir);
     const common = {
       clock: systemClock,
       log: options.log,
       manifest: this.#manifest,
       directory: socketDirectory(join(tmpdir(), `weft-local-${bootId}`)),
       bootId,
+      launcher,
     };
     this.#driver =
       options.driver === "process"
@@ -53,13 +59,34 @@ export class LocalRuns {
             ...common,
             dockerHost: options.dockerHost ?? INVOKER_DEFAULTS.dockerHost,
             invokerId: `local-${bootId}`,
+            localImages: INVOKER_DEFAULTS.localImages,
             network: INVOKER_DEFAULTS.sandboxNetwork,
           });
   }
 
-  /** The concrete kind. @throws invalidArgument UNKNOWN_KIND */
-  kindOf(kind: string): string {
+  /**
+   * The concrete kind.
+   * @param image of a blackbox action
+   * @throws invalidArgument UNKNOWN_KIND; failedPrecondition for what does not run without a fabric
+   */
+  kindOf(kind: string, image = ""): string {
+    if (kind === BLACKBOX_KIND) {
+      if (this.options.driver === "docker") return sandboxKindOf({ kind, image });
+      throw new WeftError("failedPrecondition", "IMAGE_NEEDED", `it runs in the image ${image}`, {
+        fix: "weft action invoke --local --docker NAME",
+      });
+    }
     const found = this.#manifest.resolve(kind);
+    if (found?.build) {
+      throw new WeftError(
+        "failedPrecondition",
+        "BUILD_NEEDED",
+        `${found.kind} is built when it is deployed, not here`,
+        {
+          fix: "weft action update NAME FILE, then weft action invoke NAME --blocking",
+        },
+      );
+    }
     if (found) return found.kind;
     const there = this.#manifest.kinds.map((one) => one.kind).join(", ");
     throw new WeftError("invalidArgument", "UNKNOWN_KIND", `kind: there is no ${kind}; there is ${there}`, {

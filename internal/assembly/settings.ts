@@ -136,11 +136,24 @@ export const invokerSettings = {
   stateDir: text("folder of the code cache and the sockets of sandboxes", "/var/lib/weft/invoker"),
   stemCells: integer("prepared sandboxes kept per kind that is in use; 0 keeps none", { default: 1, min: 0, max: 100 }),
   freezeAfterMs: durationMs("an idle sandbox is frozen after", 10_000, { minMs: 100 }),
-  idleTimeoutMs: durationMs("an idle sandbox is removed after", 600_000, { minMs: 1_000 }),
+  idleTimeoutMs: durationMs(
+    "an idle sandbox is removed after, until ten pauses between calls of its action are known",
+    600_000,
+    { minMs: 1_000 },
+  ),
+  keepMaxMs: durationMs(
+    "an idle sandbox whose action's calls are known is removed when it is not worth its memory, and after",
+    14_400_000,
+    { minMs: 1_000 },
+  ),
   adoptWithinMs: durationMs(
     "an idle Docker sandbox whose invoker was killed waits so long for its next process; 0 ends it at once",
     60_000,
     { minMs: 0, maxMs: 3_600_000 },
+  ),
+  leaveSandboxes: boolean(
+    "leave idle Docker sandboxes when the invoker stops, for its next process to take over: to replace it by another version",
+    false,
   ),
   drainGraceMs: durationMs(
     "how long calls may go on when the invoker stops; less than the grace of the process",
@@ -165,6 +178,8 @@ export const INVOKER_DEFAULTS = {
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,
+  keepMaxMs: invokerSettings.keepMaxMs.default as number,
   adoptWithinMs: invokerSettings.adoptWithinMs.default as number,
+  leaveSandboxes: invokerSettings.leaveSandboxes.default as boolean,
   drainGraceMs: invokerSettings.drainGraceMs.default as number,
 };

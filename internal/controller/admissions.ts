@@ -7,7 +7,7 @@ import { CONCURRENCY_LIMIT, RATE_LIMIT, type Throttles, type Verdict } from "../
 import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import type { ControllerMetrics } from "./metrics.js";
-import type { Places } from "./queue-dispatcher.js";
+import type { Places, Runnable } from "./queue-dispatcher.js";
 import type { Resolved } from "./resolver.js";
 
 /** Namespaces whose limits are kept: about a hundred bytes each. */
@@ -65,6 +65,16 @@ export class Admissions implements Places {
     checkKindAllowed(overrides.allowedKinds, action.exec.kind);
     const problem = composite === "sequence" ? undefined : limitsProblem(overrides, action.limits);
     if (problem !== undefined) throw new WeftError("failedPrecondition", "NAMESPACE_LIMITS", problem);
+  }
+
+  /** What the limits of whoever owns an action, and of whoever invokes it, say of its runs. */
+  async bounded(namespace: string, resolved: Resolved): Promise<Runnable> {
+    const [owner, caller] = await Promise.all([this.limitsOf(resolved.action.namespace), this.limitsOf(namespace)]);
+    const maxInstances = owner.overrides?.maxActionInstances ?? 0;
+    const truncationBytes = caller.overrides?.truncationSize;
+    const unstored = caller.overrides?.storeActivations === false;
+    if (maxInstances === resolved.ask.maxInstances && truncationBytes === undefined && !unstored) return resolved;
+    return { ...resolved, ask: { ...resolved.ask, maxInstances }, truncationBytes, unstored };
   }
 
   /** @throws permissionDenied KIND_NOT_ALLOWED */

@@ -120,5 +120,6 @@ function invokerToWire({ register, capacity, sandboxes, suspect }: InvokerView):
         running: sandbox.running,
         idleMs: Math.min(sandbox.idleMs, 0xffffffff),
       })),
+    caveats: register?.caveats ?? [],
   };
 }

@@ -212,7 +212,7 @@ export class Controller {
       resolve: async (namespace, name, caller) => {
         const resolved = await this.#resolver.resolve(namespace, name, caller);
         await admissions.mayRun(caller, resolved);
-        return resolved;
+        return await admissions.bounded(caller, resolved);
       },
       places: admissions,
       record: (records) => this.#recorder.write(records),
@@ -280,6 +280,7 @@ export class Controller {
         webhooks: this.#webhooks,
         apis: deps.apis,
         manifest,
+        limitsOf: (namespace) => admissions.limitsOf(namespace),
         clock,
       }),
       new SubmitService({

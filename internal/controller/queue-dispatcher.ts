@@ -58,7 +58,7 @@ export interface QueueDispatcherDeps {
   readonly coordination: Pick<Coordination, "watchMembers" | "listMembers">;
   readonly dispatcher: Pick<Dispatcher, "dispatch" | "askFate">;
   /** @throws notFound and the like when it cannot be run, unavailable when that cannot be said now */
-  readonly resolve: (namespace: string, name: string, callerNamespace: string) => Promise<Resolved>;
+  readonly resolve: (namespace: string, name: string, callerNamespace: string) => Promise<Runnable>;
   /** "uuid:key" for an activation that may take so long, made from a stored key; "" without one. */
   readonly keyFor: (keyUuid: string, timeoutMs: number) => string;
   /** Where requests count while they are not finished; without it they do not. */
@@ -83,6 +83,9 @@ export interface Places {
   /** @param tookMs how long it was taken, when the request came to its end */
   free(namespace: string, tookMs?: number): void;
 }
+
+/** An action, and what the limits of its caller say of its run. */
+export type Runnable = Resolved & Pick<DispatchCall, "truncationBytes" | "unstored">;
 
 /** Runs sequences and compositions, whose requests stay in hand here until their record is stored. */
 export interface CompositeRunner {
@@ -331,7 +334,7 @@ export class QueueDispatcher {
       this.#fail(entry, "expired", "the activation could not be started within a day of its acceptance");
       return;
     }
-    let resolved: Resolved;
+    let resolved: Runnable;
     let paramsJson: Uint8Array;
     try {
       resolved = await this.deps.resolve(request.namespace, request.name, request.callerNamespace);
@@ -393,6 +396,9 @@ export class QueueDispatcher {
       traceparent: span.traceparent === "" ? request.traceparent : span.traceparent,
       acceptedMonoMs: entry.acceptedMonoMs,
       expiresMonoMs: clock.monoMs() + SLOT_WAIT_MS,
+      truncationBytes: resolved.truncationBytes,
+      // Who runs a sequence looks for the records of what it runs.
+      unstored: resolved.unstored === true && request.cause === undefined,
       attempt: entry.attempts + 1,
       beforeSend: (to) => this.#mark(entry, to),
       complete: (result) => this.#complete(entry, result),

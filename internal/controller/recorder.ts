@@ -129,7 +129,8 @@ export class Recorder {
     const records: RecordedActivation[] = [];
     for (const record of batch.records) {
       try {
-        records.push({ activation: recordOfWire(record), async: record.async });
+        const { async, unstored } = record;
+        records.push({ activation: recordOfWire(record), async, ...(unstored ? { unstored } : {}) });
       } catch (thrown) {
         this.deps.metrics.recordsReplaced.inc();
         this.deps.log.error("a record has no id and cannot be kept", {

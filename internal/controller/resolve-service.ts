@@ -7,7 +7,7 @@ import type { ApiStore } from "../core/api/store.js";
 import { basePathFor, parseRequestPath } from "../core/api/template.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
-import type { TenancyStore } from "../core/tenancy/store.js";
+import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import { quotaToWire } from "../dispatch/overrides-wire.js";
 import { everybodyBlocked, ownersKey } from "../core/tenancy/subject.js";
 import {
@@ -38,6 +38,7 @@ export interface ResolveServiceDeps {
   readonly webhooks: Pick<WebhookFeed, "resolve">;
   readonly clock: Clock;
   readonly manifest: RuntimeManifest;
+  readonly limitsOf: (namespace: string) => Promise<NamespaceLimits>;
 }
 
 export class ResolveService {
@@ -81,8 +82,9 @@ export class ResolveService {
     const resolved = await this.deps.resolver.resolve(checkName("namespace", namespace), name, callerNamespace);
     const { action, binding } = resolved;
     if (this.deps.manifest.find(action.exec.kind)?.deprecated) throw deprecated(action.exec.kind);
+    const { overrides } = await this.deps.limitsOf(action.namespace);
     return {
-      ask: askToWire(resolved.ask),
+      ask: askToWire({ ...resolved.ask, maxInstances: overrides?.maxActionInstances ?? 0 }),
       shard: resolved.shard,
       namespace: action.namespace,
       name: action.name,

@@ -79,7 +79,8 @@ interface ItemFlight extends Flight {
 }
 
 interface ActionState {
-  readonly ask: ActionAsk;
+  /** As the newest call has it: how many sandboxes there may be changes without a new revision. */
+  ask: ActionAsk;
   readonly shard: number;
   readonly queue: ActionQueue<HeldSlot, Item>;
   wishedShortage: number;
@@ -219,7 +220,10 @@ export class Dispatcher {
 
   #stateOf(ask: ActionAsk, shard: number): ActionState {
     const known = this.#actions.get(ask.revisionId);
-    if (known) return known;
+    if (known) {
+      known.ask = ask;
+      return known;
+    }
     const now = this.deps.clock.monoMs();
     const state: ActionState = {
       ask,

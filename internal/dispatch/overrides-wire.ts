@@ -10,7 +10,11 @@ export function overridesToWire(overrides: NamespaceOverrides): WireOverrides {
     NumericOverride,
     number | undefined
   >;
-  return { ...numbers, allowedKinds: [...(overrides.allowedKinds ?? [])] };
+  return {
+    ...numbers,
+    allowedKinds: [...(overrides.allowedKinds ?? [])],
+    storeActivations: overrides.storeActivations,
+  };
 }
 
 /** Those that are set; undefined when none is. */
@@ -18,6 +22,7 @@ export function overridesOfWire(wire: WireOverrides | undefined): NamespaceOverr
   const set: { -readonly [K in keyof NamespaceOverrides]: NamespaceOverrides[K] } = {};
   for (const name of NUMERIC_OVERRIDES) if (wire?.[name] !== undefined) set[name] = wire[name];
   if (wire && wire.allowedKinds.length > 0) set.allowedKinds = wire.allowedKinds;
+  if (wire?.storeActivations !== undefined) set.storeActivations = wire.storeActivations;
   return Object.keys(set).length === 0 ? undefined : set;
 }
 

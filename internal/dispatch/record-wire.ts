@@ -72,6 +72,7 @@ export function recordToWire(activation: ActionActivation): ActivationRecord {
     startKind: startKindToWire(activation.startKind),
     invokerId: activation.invokerId,
     binding: activation.binding ?? "",
+    unstored: false,
     composite: composite && { ...composite, conductorRuns: composite.conductorRuns },
   };
 }

@@ -253,6 +253,8 @@ export class WorkPeer<F extends Flight> {
       traceparent: call.traceparent,
       revisionId: call.ask.revisionId,
       attempt: call.attempt,
+      truncationBytes: call.truncationBytes,
+      unstored: call.unstored ?? false,
     };
     slot.shown = true;
     this.#link?.send({ item: { $case: "invoke", value: invoke } });

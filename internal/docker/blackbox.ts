@@ -2,6 +2,7 @@
 //
 //   * The launcher takes the place of its entry point and starts that itself.
 //   * It keeps the user it names, root included, without any capability: its own files are that user's.
+//   * That user is one of this machine's: what the machine counts per user and is soon used up, it does not get.
 //   * Its root can be written to, because OpenWhisk's images unpack code beside their programs: nodejs in /nodejsAction,
 //     the ActionLoop ones in /action, where a tmpfs would hide what the image brought. How much is written is watched.
 //   * What it wants as volumes, which are files of the host without a bound, are bounded tmpfs.
@@ -12,10 +13,15 @@ import { every, type Clock } from "../base/clock.js";
 import type { RuntimeKind } from "../core/sandbox/manifest.js";
 import type { DockerSandbox } from "./docker-sandbox.js";
 import type { ImageConfig } from "./images.js";
+import { SECCOMP_PROFILE_FOREIGN_USER } from "./seccomp.js";
 
 /** What a container may write to its root, MiB. No single file may be larger either, which the kernel holds. */
 const DISK_MB_MAX = 512;
 const MIB = 1024 * 1024;
+/** What of the kernel only root may read, and needs no capability for. */
+const MASKED_FOR_ROOT = ["kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"]
+  .map((name) => `/proc/${name}`)
+  .concat("/sys/kernel/slab");
 /** How often it is looked at. */
 const LOOK_MS = 5_000;
 /** An image may name so many volumes. */
@@ -53,6 +59,8 @@ export function asBlackbox(
   const hostConfig: HostConfig = {
     ...host,
     ReadonlyRootfs: false,
+    SecurityOpt: ["no-new-privileges", `seccomp=${SECCOMP_PROFILE_FOREIGN_USER}`],
+    MaskedPaths: [...(host.MaskedPaths ?? []), ...MASKED_FOR_ROOT],
     Tmpfs: { ...(host.Tmpfs as Record<string, string> | undefined), ...tmpfs },
     Ulimits: [...(host.Ulimits ?? []), { Name: "fsize", Soft: DISK_MB_MAX * MIB, Hard: DISK_MB_MAX * MIB }],
   };

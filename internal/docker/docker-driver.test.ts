@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { silentLog } from "../base/log.js";
 import { systemClock } from "../boot/system.js";
+import type { SandboxProcess } from "../core/sandbox/driver.js";
 import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
 import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
 import { eventually } from "../../test/harness/eventually.js";
@@ -46,6 +47,12 @@ describeWith(["docker"], "with Docker", () => {
     });
     drivers.push(driver);
     return driver;
+  };
+
+  /** As if the process of its invoker had been killed. */
+  const abandon = (sandbox: SandboxProcess): void => {
+    if (!(sandbox instanceof DockerSandbox)) throw new Error("a sandbox of another driver");
+    sandbox.abandon();
   };
 
   const remains = async (name: string): Promise<string[]> => {
@@ -100,10 +107,10 @@ describeWith(["docker"], "with Docker", () => {
     await frozen.sandbox.freeze();
     const stem = await first.create(aSpec({ kind }), 20_000, never);
     const survivors = [warm.sandbox, frozen.sandbox, stem].map((sandbox) => ({
-      mark: sandbox.mark ?? "",
+      mark: sandbox.survivesAs ?? "",
       spec: aSpec({ kind }),
     }));
-    for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) (sandbox as DockerSandbox).abandon();
+    for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) abandon(sandbox);
 
     const next = aDriver(name, { reconnectMs: 20_000 });
     const adopted = new Map((await next.adopt(survivors, 10_000)).map((one) => [one.mark, one]));
@@ -112,7 +119,7 @@ describeWith(["docker"], "with Docker", () => {
     for (const { mark } of survivors.slice(0, 2)) {
       const process = adopted.get(mark)?.process;
       if (!process) throw new Error("it is there");
-      expect(process.mark).toBe(mark);
+      expect(process.survivesAs).toBe(mark);
       const ran = await new RuntimePeer(process.link).run();
       expect(ran).toMatchObject({ outcome: "success", result: { ...(result as object), n: 2 } });
       await process.freeze();
@@ -140,9 +147,9 @@ describeWith(["docker"], "with Docker", () => {
     ] as const) {
       peer.run(params).catch(() => {});
     }
-    const marks = [waits, spins].map(({ sandbox }) => sandbox.mark ?? "");
-    expect(idle.sandbox.mark).toBeUndefined();
-    for (const { sandbox } of [waits, spins, idle]) (sandbox as DockerSandbox).abandon();
+    const marks = [waits, spins].map(({ sandbox }) => sandbox.survivesAs ?? "");
+    expect(idle.sandbox.survivesAs).toBeUndefined();
+    for (const { sandbox } of [waits, spins, idle]) abandon(sandbox);
     const next = aDriver("busy", { reconnectMs: 20_000 });
     const survivors = [...marks, "b0-77"].map((mark) => ({ mark, spec: aSpec() }));
     expect(await next.adopt(survivors, 2_000)).toEqual([]);
@@ -151,10 +158,27 @@ describeWith(["docker"], "with Docker", () => {
     await next.close();
   });
 
+  it("a docker driver that is closed leaves what it was told to leave, awake", async () => {
+    const first = aDriver("left", { reconnectMs: 20_000 });
+    const { sandbox } = await loaded(first, `function main() { return {}; }`);
+    const ended = await loaded(first, `function main() { return {}; }`);
+    const mark = sandbox.survivesAs ?? "";
+    await sandbox.freeze();
+    await sandbox.leave?.();
+    await first.close();
+    expect((await ended.sandbox.exited).kind).toBe("exited");
+    const next = aDriver("left", { reconnectMs: 20_000 });
+    const [adopted] = await next.adopt([{ mark, spec: aSpec() }], 10_000);
+    if (!adopted) throw new Error("it is there");
+    expect((await new RuntimePeer(adopted.process.link).run()).outcome).toBe("success");
+    await next.close();
+    expect(await remains("left")).toEqual([]);
+  });
+
   it("a sandbox whose invoker does not come back in time ends by itself", async () => {
     const first = aDriver("alone", { reconnectMs: 300 });
     const { sandbox } = await loaded(first, `function main() { return {}; }`);
-    (sandbox as DockerSandbox).abandon();
+    abandon(sandbox);
     await eventually(async () => {
       const [container] = await docker.listContainers({
         all: true,

@@ -60,7 +60,7 @@ const CORE_BYTES = 1;
 /** Nothing is seen of these. Docker's own list, and what tells of other sandboxes: who is how busy, and whose keys there are. */
 const MASKED_PATHS = [
   ...["acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"],
-  ...["interrupts", "kallsyms", "key-users"],
+  ...["interrupts", "kallsyms", "key-users", "pressure"],
 ]
   .map((name) => `/proc/${name}`)
   .concat("/sys/firmware", "/sys/devices/virtual/powercap");
@@ -115,6 +115,8 @@ export class DockerDriver implements SandboxDriver {
   readonly #reaping = new Set<Promise<void>>();
   #network: Promise<void> | undefined;
   #networkGuarded = false;
+  /** Sandboxes were left for a later life. */
+  #left = false;
   #closed = false;
 
   constructor(private readonly deps: DockerDriverDeps) {
@@ -180,9 +182,9 @@ export class DockerDriver implements SandboxDriver {
     );
     const ids = new Map(containers.map(({ Id, Labels }) => [Labels[MARK_LABEL] ?? "", Id]));
     const adopted = await Promise.all(
-      survivors.map((survivor) => {
+      survivors.flatMap((survivor) => {
         const id = ids.get(survivor.mark);
-        return id === undefined ? undefined : this.#adopt(survivor, id, timeoutMs);
+        return id === undefined ? [] : [this.#adopt(survivor, id, timeoutMs)];
       }),
     );
     return adopted.filter((one) => one !== undefined);
@@ -212,6 +214,7 @@ export class DockerDriver implements SandboxDriver {
         throw new WeftError("failedPrecondition", "NOT_RESUMED", `${what} does not say what it has kept`);
       }
       this.#ready(found, link, hello);
+      if (imageOfKind(spec.kind) !== undefined) this.#disks.add(found);
       return { mark, process: found, loaded: hello.resumed.loaded };
     };
     try {
@@ -259,7 +262,7 @@ export class DockerDriver implements SandboxDriver {
     await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
     await Promise.all(this.#reaping);
     this.#disks.close();
-    await rm(this.deps.directory, { recursive: true, force: true });
+    if (!this.#left) await rm(this.deps.directory, { recursive: true, force: true });
   }
 
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<SandboxProcess> {
@@ -378,7 +381,12 @@ export class DockerDriver implements SandboxDriver {
       this.#live.delete(mark);
       this.#users.release(user);
     };
-    const sandbox = new DockerSandbox({ clock, log, freezer: this.#freezer, gone }, spec, directory, container, mark);
+    const left = (): void => {
+      this.#left = true;
+      this.#live.delete(mark);
+    };
+    const deps = { clock, log, freezer: this.#freezer, gone, left };
+    const sandbox = new DockerSandbox(deps, spec, directory, container, mark);
     this.#live.set(mark, sandbox);
     return sandbox;
   }

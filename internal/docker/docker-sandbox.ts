@@ -2,7 +2,7 @@
 
 import type { Container } from "dockerode";
 import { rm } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 
 import { sleep, type Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
@@ -27,6 +27,8 @@ export interface DockerSandboxDeps {
   readonly log: Log;
   readonly freezer: Freezer;
   readonly gone: (sandbox: DockerSandbox) => void;
+  /** It goes on without this process. */
+  readonly left: (sandbox: DockerSandbox) => void;
 }
 
 export class DockerSandbox implements SandboxProcess {
@@ -63,7 +65,7 @@ export class DockerSandbox implements SandboxProcess {
     }).then(() => (this.#destroyed ? killed : this.#findOut()));
   }
 
-  get mark(): string | undefined {
+  get survivesAs(): string | undefined {
     return this.survives ? this.name : undefined;
   }
 
@@ -81,7 +83,9 @@ export class DockerSandbox implements SandboxProcess {
       this.onRawOutput(output);
     });
     this.#gate.add(stream);
-    this.#stopReading = () => (stream as Readable).destroy();
+    this.#stopReading = () => {
+      if (stream instanceof Readable) stream.destroy();
+    };
     stream.on("data", (bytes: Buffer) => {
       parser.push(bytes);
       this.#gate.count(bytes.length);
@@ -124,6 +128,12 @@ export class DockerSandbox implements SandboxProcess {
     this.#frozen = "no";
     if (how === "file") this.deps.freezer.thaw(this.container.id);
     else if (how === "docker") await this.#unlessOver(this.container.unpause());
+  }
+
+  async leave(): Promise<void> {
+    await this.unfreeze(); // it ends by itself when nobody comes for it
+    this.abandon();
+    this.deps.left(this);
   }
 
   /** Lets go of it without ending it: somebody else removes it, or takes it over. */

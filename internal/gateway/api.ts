@@ -148,7 +148,16 @@ export class Api implements NativeApi {
       }
       started = true; // the place is the call's
       return answerOf(
-        await invocations.wait(open, throttle, paramsJson, caller, traceparent, BLOCKING_WAIT_MS_MAX, problem),
+        await invocations.wait(
+          open,
+          throttle,
+          paramsJson,
+          caller,
+          traceparent,
+          BLOCKING_WAIT_MS_MAX,
+          problem,
+          owner.quota.overrides,
+        ),
       );
     } finally {
       if (!started) throttle.release();
@@ -195,6 +204,7 @@ export class Api implements NativeApi {
       context.traceparent,
       waitMs,
       problem,
+      identity.quota.overrides,
     );
   }
 

@@ -657,6 +657,13 @@ describe("what differs for the actions of a namespace", () => {
     expect(w.controller.records[0]).toMatchObject({ outcome: LinkOutcome.APPLICATION_ERROR, memoryMb: 256 });
   });
 
+  it("tells invokers what is to be kept and shown", async () => {
+    const overrides = bounded({ storeActivations: false, truncationSize: 9 });
+    const w = await world({ before: (c) => c.keys.set(GUEST.uuid, overrides) });
+    await w.call(InvokeServiceService.invoke, invoke());
+    expect(w.dispatcher.calls[0]).toMatchObject({ unstored: true, truncationBytes: 9 });
+  });
+
   it("refuses kinds and arguments that are not allowed", async () => {
     const w = await world({
       before: (c) => c.keys.set(GUEST.uuid, bounded({ allowedKinds: ["go:1.2"], maxPayloadSize: 10 })),

@@ -2,7 +2,8 @@
 // arguments, ids, records and metrics are the same for all.
 //
 //   N1. What a throttle admitted is released exactly once: when the call ends, or when it does not come to be one.
-//   N2. An activation whose id was told has a record: the invoker's, or one written here when no invoker will.
+//   N2. An activation whose id was told has a record: the invoker's, or one written here when no invoker will. But none
+//       when its namespace stores none and it ended.
 //   N3. On the warm path nothing is awaited but the end of the call.
 
 import type { Clock } from "../base/clock.js";
@@ -23,7 +24,7 @@ import {
 } from "../core/throttle/throttle.js";
 import type { DelegatedKeys } from "../core/tenancy/delegated.js";
 import { checkName } from "../core/tenancy/name.js";
-import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
+import { checkKindAllowed, limitsProblem, type NamespaceOverrides } from "../core/tenancy/overrides.js";
 import { ActionCache, type Target } from "./action-cache.js";
 import { newIdBytes } from "./activation-ids.js";
 import type { LostRecords } from "./lost-records.js";
@@ -60,7 +61,16 @@ export class SyncCall implements DispatchCall {
     readonly ended: Ended,
     /** The caller's own number for it. */
     readonly tag: number,
+    private readonly overrides: NamespaceOverrides | undefined,
   ) {}
+
+  get truncationBytes(): number | undefined {
+    return this.overrides?.truncationSize;
+  }
+
+  get unstored(): boolean {
+    return this.overrides?.storeActivations === false;
+  }
 
   get ask(): Target["ask"] {
     return this.target.ask;
@@ -164,6 +174,7 @@ export class Invocations {
    * Starts an invocation. The throttle's place belongs to the call from here on, also when it throws (N1).
    * @param ended called exactly once, later or at once, unless this throws
    * @param problem why it ends as an application error without being run (limitsProblemOf)
+   * @param overrides of the caller's namespace
    * @throws invalidArgument, failedPrecondition for the arguments
    */
   start(
@@ -173,8 +184,9 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     ended: Ended,
-    tag = 0,
-    problem?: string,
+    tag: number,
+    problem: string | undefined,
+    overrides: NamespaceOverrides | undefined,
   ): SyncCall {
     const { clock, tracer, dispatcher } = this.deps;
     let merged: Uint8Array;
@@ -202,6 +214,7 @@ export class Invocations {
       this.#completed,
       ended,
       tag,
+      overrides,
     );
     if (problem === undefined) dispatcher.dispatch(call);
     else this.#endUnrun(call, problem);
@@ -219,12 +232,14 @@ export class Invocations {
     caller: Caller,
     traceparent: string,
     waitMs: number,
-    problem?: string,
+    problem: string | undefined,
+    overrides: NamespaceOverrides | undefined,
   ): Promise<Ending> {
     return new Promise((resolve, reject) => {
       try {
         const waiting = new Waiting(this.#waits, resolve);
-        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, waiting.ended, 0, problem);
+        const { ended } = waiting;
+        waiting.call = this.start(target, throttle, paramsJson, caller, traceparent, ended, 0, problem, overrides);
         waiting.begin(waitMs);
       } catch (thrown) {
         reject(toWeftError(thrown));

@@ -175,7 +175,9 @@ export class InvokeStream {
       }
       admitted = true; // from here on the place is the call's
       const { traceparent } = this.options;
-      this.invocations.start(target, throttle, item.paramsJson, caller, traceparent, this.#ended, item.call, problem);
+      const { overrides } = identity.quota;
+      const { paramsJson, call } = item;
+      this.invocations.start(target, throttle, paramsJson, caller, traceparent, this.#ended, call, problem, overrides);
     } catch (thrown) {
       if (!admitted) throttle.release();
       this.#inFlight -= 1;

@@ -169,6 +169,7 @@ export function recordWithout(
     startKind: 0,
     invokerId: lost.invokerId,
     composite: undefined,
+    unstored: false,
   };
 }
 

@@ -60,6 +60,14 @@ describe("a new life of an invoker", () => {
     expect(next.driver.made[0]?.inits).toHaveLength(1); // that of the life before
   });
 
+  it("offers what it took over to whoever needs the room, at once", async () => {
+    const before = await open({ settings: { memoryMb: 512 } });
+    for (let i = 0; i < 2; i += 1) await before.sandboxFor(before.action("echo"));
+    const next = await nextLife(before, { settings: { memoryMb: 512 } });
+    expect(next.scheduler.last).toMatchObject({ freeMb: 0, evictableMb: 512 });
+    await next.sandboxFor(next.action("echo", { key: "guest/other" }));
+  });
+
   it("loads the code of one that had none", async () => {
     const before = await open();
     const action = before.action("echo");
@@ -150,5 +158,33 @@ describe("a new life of an invoker", () => {
     const call = await dispatcher.invoke({ action, sandbox: 1 });
     await third.elapse(50);
     expect(call.done).toMatchObject({ outcome: Outcome.SUCCESS, startKind: StartKind.WARM });
+  });
+
+  it("finds what the one before left when it was told to stop: what was idle then", async () => {
+    const before = await open({ settings: { leaveSandboxes: true } });
+    const action = before.action("echo");
+    const sandbox = await before.sandboxFor(action);
+    const dispatcher = await before.dispatcher();
+    await dispatcher.invoke({ action, sandbox });
+    const slow = before.action("sleep 1000");
+    const busy = await dispatcher.invoke({ action: slow, sandbox: await before.sandboxFor(slow) });
+    const hangs = before.action("hang");
+    await dispatcher.invoke({ action: hangs, sandbox: await before.sandboxFor(hangs) });
+    const drained = before.invoker.drain(5_000);
+    await before.elapse(20_000);
+    await drained;
+    expect(busy.done?.outcome).toBe(Outcome.SUCCESS);
+    expect(before.driver.made.map(({ left, destroyed }) => [left, destroyed])).toEqual([
+      [true, false],
+      [true, false],
+      [false, true],
+    ]);
+    expect(before.clock.pending).toBe(0);
+
+    const next = await nextLife(before, { driver: { inherited: before.driver.made } });
+    expect(next.scheduler.inventories[0]?.sandboxes.map((view) => view.revisionId)).toEqual([
+      action.revisionId,
+      slow.revisionId,
+    ]);
   });
 });

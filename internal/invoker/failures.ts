@@ -93,12 +93,13 @@ export function noResult(answer: Uint8Array): Failure {
   };
 }
 
-export function resultTooLarge(answer: Uint8Array): Failure {
+/** @param shownBytes how much of it is shown, at most as much as a result may have */
+export function resultTooLarge(answer: Uint8Array, shownBytes = RESULT_BYTES_MAX): Failure {
   return {
     outcome: "applicationError",
     error:
       `The action produced a response that exceeded the allowed length: ${answer.length} > ${RESULT_BYTES_MAX} bytes. ` +
-      `The truncated response was: ${excerpt(answer, RESULT_BYTES_MAX)}`,
+      `The truncated response was: ${excerpt(answer, Math.min(shownBytes, RESULT_BYTES_MAX))}`,
   };
 }
 

@@ -142,7 +142,12 @@ export class Invoker {
       sandbox: (number) => this.#host.get(number),
       spoolFull: () => this.#spool.full,
       recordWaits: (activationId) => this.#spool.holds(activationId),
-      settled: (run) => this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id)),
+      settled: (run) => {
+        const { unstored, async } = run.request;
+        // Of a durable request it is kept in the queue until it is told that it ended.
+        if (!unstored) this.#spool.add(recordOf(run, run.finishLogs(clock.wallMs()), deps.id));
+        else if (async) this.#spool.add(recordOf(run, [], deps.id));
+      },
       dispatcherGone: (dispatcherId, bootId) => {
         for (const sandbox of this.#host.sandboxes) sandbox.slots?.forgetHolder(bootId);
         this.#fleet.tell(() => ({ item: { $case: "dispatcherGone", value: { dispatcherId, bootId } } }));
@@ -267,6 +272,7 @@ export class Invoker {
         memoryMb: sandbox.memoryMb,
         running: sandbox.running,
         idleMs: Math.round(clock.monoMs() - sandbox.idleSinceMonoMs),
+        keepMs: Math.round(this.#host.keepMs(sandbox, clock.monoMs())),
         priority: sandbox.priority,
         holders: [...(sandbox.slots?.holders() ?? [])],
       })),
@@ -301,6 +307,7 @@ export class Invoker {
       driver: driver.abilities.name,
       zone: settings.zone,
       wireVersion: WIRE_VERSION,
+      caveats: [...driver.abilities.caveats],
     };
   }
 

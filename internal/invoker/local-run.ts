@@ -1,6 +1,7 @@
 // One run of an action on its developer's machine: the driver, the runtime and the sandbox of an invoker, without a fabric
 // around them. What ends a run there ends it here, and in the same words.
 
+import { ActionHistory } from "../core/keepalive/histories.js";
 import type { Clock } from "../base/clock.js";
 import { WeftError } from "../base/errors.js";
 import { bytesToHex } from "../base/ids.js";
@@ -135,6 +136,7 @@ export async function runLocally(
         encoder: new SandboxEncoder(),
         code: { load: () => Promise.resolve({ spec, code: action.code }) },
         loads: new LoadBreaker(),
+        historyOf: () => new ActionHistory(),
         chance: () => random.next(),
         cancelGraceMs,
         greedyClock: () => 0,

@@ -86,6 +86,10 @@ export function invokerMetrics(registry: MetricsRegistry<"invoker">) {
       name: "weft_invoker_loads_spared_total",
       help: "How many calls were told what an earlier load of their code said, because it failed again and again?",
     }),
+    idlePrice: registry.gauge({
+      name: "weft_invoker_idle_price",
+      help: "What is memory for idle sandboxes worth? 1 at first, more while they take more than their share.",
+    }),
     loadsPaused: registry.gauge({
       name: "weft_invoker_loads_paused",
       help: "How many action revisions are left alone for a while, because their code does not load?",

@@ -22,7 +22,11 @@ afterEach(async () => {
 /** One call of a fresh sandbox, with time to end. */
 async function call(
   script: string,
-  options: ActionOptions & { readonly withinMs?: number; readonly async?: boolean } = {},
+  options: ActionOptions & {
+    readonly withinMs?: number;
+    readonly async?: boolean;
+    readonly truncationBytes?: number;
+  } = {},
   worldOptions: WorldOptions = {},
 ): Promise<{ readonly call: Call; readonly record: ActivationRecord; readonly sandbox: FakeSandbox }> {
   world = new InvokerWorld(worldOptions);
@@ -30,7 +34,13 @@ async function call(
   const action = world.action(script, options);
   const sandbox = await world.sandboxFor(action);
   const dispatcher = await world.dispatcher();
-  const made = dispatcher.send({ action, sandbox, async: options.async ?? false });
+  const { async = false, truncationBytes } = options;
+  const made = dispatcher.send({
+    action,
+    sandbox,
+    async,
+    ...(truncationBytes === undefined ? {} : { truncationBytes }),
+  });
   await world.elapse(options.withinMs ?? 10);
   expect(made.answers).toBe(1);
   return { call: made, record: await world.recordOf(made.activationId), sandbox: world.driver.made[0]! };
@@ -185,6 +195,7 @@ describe("a call", () => {
       async: true,
       startKind: StartKind.COLD,
       invokerId: "i1",
+      unstored: false,
     });
   });
 
@@ -231,6 +242,30 @@ describe("a call", () => {
     expect(errorOf(made)).toMatch(
       /^The action produced a response that exceeded the allowed length: 1048577 > 1048576 bytes\. The truncated response was: \{"x":"yyy/,
     );
+  });
+
+  it("shows as much of an answer that is too large as its caller's namespace wants", async () => {
+    const { call: made } = await call("large 1048577", { truncationBytes: 9 });
+    expect(errorOf(made)).toMatch(/The truncated response was: \{"x":"yyy$/);
+  });
+
+  it("has no record when its caller's namespace wants none, and of a durable request one that only settles it", async () => {
+    world = new InvokerWorld();
+    await world.start();
+    const dispatcher = await world.dispatcher();
+    const recordOf = async (script: string, async: boolean): Promise<ActivationRecord | undefined> => {
+      const action = world.action(script);
+      const sandbox = await world.sandboxFor(action);
+      const made = dispatcher.send({ action, sandbox, unstored: true, async });
+      await world.elapse(100);
+      expect(made.answers).toBe(1);
+      return world
+        .records()
+        .find(({ activationId }) => Buffer.from(activationId).toString("hex") === made.activationId);
+    };
+    expect(await recordOf("return {}", false)).toBeUndefined();
+    expect(await recordOf('error {"error":"x"}', false)).toBeUndefined();
+    expect(await recordOf("log secret\nreturn {}", true)).toMatchObject({ unstored: true, logs: [] });
   });
 
   it("has its lines in its record, by stream, with those of init and those past the runtime", async () => {

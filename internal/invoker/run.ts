@@ -27,6 +27,10 @@ export interface RunRequest {
   readonly caller: Caller;
   readonly async: boolean;
   readonly traceparent: string;
+  /** How much of a result that is too large is shown; undefined: as much as a result may have. */
+  readonly truncationBytes?: number | undefined;
+  /** No record of it is wanted. */
+  readonly unstored?: boolean | undefined;
   /** How long it had waited when it arrived. */
   readonly waitedMs: number;
   /** It is sent back if its code has not begun by then, monotonic; Infinity: it waits as long as it takes. */

@@ -16,6 +16,8 @@ import type { Random } from "../base/random.js";
 import type { Tracer } from "../base/trace.js";
 import { neededKind } from "../core/action/image.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
+import { ActionHistories } from "../core/keepalive/histories.js";
+import { keepMs, KNOWN_GAPS, nextPrice, PRICE_FIRST, type IdleMemory } from "../core/keepalive/keep.js";
 import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
 import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
 import { EpochFence } from "../core/sandbox/slots.js";
@@ -34,8 +36,12 @@ const START_QUEUE_MAX = 1_024;
 const ORDERS_REMEMBERED = 4_096;
 /** Demand for stem cells is counted in windows of the time that making some takes. */
 const STEM_WINDOW_MS = 10_000;
+/** Classes that stem cells are kept of because they are asked for. */
+const STEM_CLASSES_MAX = 64;
 const HOUSEKEEPING_MS_MAX = 1_000;
 const HOUSEKEEPING_MS_MIN = 20;
+/** Actions whose calls are remembered, with a sandbox or without. */
+const HISTORIES_MAX = 10_000;
 /** Runtimes of an earlier life's sandboxes are given so long to come back: they try every 100 ms. */
 const ADOPT_WITHIN_MS = 4_000;
 
@@ -88,13 +94,15 @@ interface StemClass extends StemSetting {
   readonly backoff: Backoff;
   /** None is made before: making the last one failed. */
   quietUntilMonoMs: number;
+  /** It is there because it was asked for, and goes when it is not asked for any more. */
+  readonly byDemand: boolean;
 }
 
 export class SandboxHost {
   readonly #sandboxes = new Map<number, Sandbox>();
   readonly #demand = new BoundedQueue<StartJob>(START_QUEUE_MAX);
   readonly #stemStarts = new BoundedQueue<StartJob>(START_QUEUE_MAX);
-  readonly #stems: readonly StemClass[];
+  #stems: readonly StemClass[];
   readonly #starts = new Set<Promise<void>>();
   readonly #aborts = new Map<number, AbortController>();
   /** What is being destroyed still takes its memory (H1). */
@@ -104,6 +112,7 @@ export class SandboxHost {
   /** Why making one failed, until that is reported. */
   readonly #failures = new WeakMap<Sandbox, string>();
   readonly #encoder = new SandboxEncoder();
+  readonly #histories = new ActionHistories(HISTORIES_MAX);
   readonly #loads = new LoadBreaker<LoadFailure>();
   /** Sandboxes without a process, for code that does not load, and what ends each when it is to be tried again. */
   readonly #standIns = new Map<Sandbox, () => void>();
@@ -113,6 +122,11 @@ export class SandboxHost {
   #next = 0;
   #usedMb = 0;
   #destroyingMb = 0;
+  #evictableToldMb = 0;
+  /** What memory is worth: see core/keepalive. */
+  #price = PRICE_FIRST;
+  #idleBefore: IdleMemory | undefined;
+  #pricedMonoMs = 0;
   #greedyClock = 0;
   #windowEndsMonoMs = 0;
   #draining = false;
@@ -120,12 +134,7 @@ export class SandboxHost {
 
   constructor(private readonly deps: SandboxHostDeps) {
     const { clock, log, metrics, tracer, code, settings, random } = deps;
-    this.#stems = settings.stems.map((stem) => ({
-      ...stem,
-      windows: [0],
-      backoff: new Backoff({ firstMs: 1_000, maxMs: 60_000 }, random),
-      quietUntilMonoMs: 0,
-    }));
+    this.#stems = settings.stems.map((stem) => this.#stemClass(stem, false));
     this.#sandboxDeps = {
       clock,
       log,
@@ -134,6 +143,7 @@ export class SandboxHost {
       code,
       encoder: this.#encoder,
       loads: this.#loads,
+      historyOf: (actionKey) => this.#histories.of(actionKey),
       chance: () => random.next(),
       cancelGraceMs: settings.cancelGraceMs,
       greedyClock: () => this.#greedyClock,
@@ -147,6 +157,7 @@ export class SandboxHost {
     metrics.memoryTotal.set(settings.memoryMb * MIB);
     metrics.memoryUsed.from(() => this.#usedMb * MIB);
     metrics.memoryEvictable.from(() => this.evictableMb * MIB);
+    metrics.idlePrice.from(() => this.#price / PRICE_FIRST);
     metrics.loadsPaused.from(() => this.#loads.paused(clock.monoMs()));
     metrics.startQueue.from(() => this.#demand.size + this.#stemStarts.size);
     metrics.startQueueAge.from(() => this.#demand.headAgeMs(clock.monoMs()) / 1_000);
@@ -164,7 +175,7 @@ export class SandboxHost {
     const wanted = new Map(
       entries
         .filter(({ kind, memoryMb }) => {
-          if (!kinds.includes(kind) || memoryMb > leftMb) return false;
+          if (!kinds.includes(neededKind(kind)) || memoryMb > leftMb) return false;
           leftMb -= memoryMb;
           return true;
         })
@@ -190,7 +201,7 @@ export class SandboxHost {
     }
     const kept = this.#sandboxes.size;
     for (const { mark } of entries) {
-      if (![...this.#sandboxes.values()].some(({ process }) => process?.mark === mark)) journal.remove(mark);
+      if (![...this.#sandboxes.values()].some(({ process }) => process?.survivesAs === mark)) journal.remove(mark);
     }
     metrics.adopted.inc(kept);
     metrics.notAdopted.inc(entries.length - kept);
@@ -202,6 +213,7 @@ export class SandboxHost {
     this.#kinds = new Set(kinds);
     const { clock, settings } = this.deps;
     this.#windowEndsMonoMs = clock.monoMs() + STEM_WINDOW_MS;
+    this.#pricedMonoMs = clock.monoMs();
     const shortest = Math.min(settings.freezeAfterMs, settings.idleTimeoutMs) / 4;
     const everyMs = Math.min(HOUSEKEEPING_MS_MAX, Math.max(HOUSEKEEPING_MS_MIN, shortest));
     this.#stopHousekeeping = every(clock, everyMs, () => this.#keepHouse());
@@ -381,7 +393,7 @@ export class SandboxHost {
   }
 
   #writeDown({ process, kind, memoryMb, createMs, ask }: Sandbox): void {
-    const mark = process?.mark;
+    const mark = process?.survivesAs;
     if (mark === undefined) return;
     this.deps.journal.put({ mark, kind, memoryMb, pidsMax: this.deps.settings.pidsMax, createMs, ask });
   }
@@ -487,7 +499,7 @@ export class SandboxHost {
     this.#standIns.get(sandbox)?.();
     this.#standIns.delete(sandbox);
     const { process } = sandbox;
-    if (process?.mark !== undefined) this.deps.journal.remove(process.mark);
+    if (process?.survivesAs !== undefined) this.deps.journal.remove(process.survivesAs);
     if (process) this.#destroy(sandbox, process);
     log.debug("a sandbox ended", { sandboxId: sandbox.number, action: sandbox.ask?.key, reason });
     if (sandbox.ask) this.deps.slotsGone(sandbox.number);
@@ -515,16 +527,18 @@ export class SandboxHost {
     this.#destroying.set(sandbox, destroyed);
   }
 
-  /** Nothing new; what is idle ends now, the rest when its calls have ended. */
+  /** Nothing new; what is idle ends now, the rest when its calls have ended. What is to be left waits for `close`. */
   drain(): void {
     this.#draining = true;
+    if (this.deps.settings.leaveSandboxes) return;
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.endWhenIdle("draining");
   }
 
-  /** Ends everything, whatever runs; resolves when nothing is left. */
+  /** Ends everything, whatever runs, but what is left to the next life; resolves when nothing else is there. */
   async close(): Promise<void> {
     this.#draining = true;
     this.#stopHousekeeping();
+    if (this.deps.settings.leaveSandboxes) await this.#leave();
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.end("draining");
     while (this.#destroying.size > 0 || this.#starts.size > 0) {
       await Promise.all([...this.#destroying.values(), ...this.#starts]);
@@ -532,14 +546,30 @@ export class SandboxHost {
     await this.deps.journal.flushed();
   }
 
+  async #leave(): Promise<void> {
+    const leaving: Promise<void>[] = [];
+    for (const sandbox of [...this.#sandboxes.values()]) {
+      const left = sandbox.leave()?.leave?.();
+      if (!left) continue;
+      this.#sandboxes.delete(sandbox.number);
+      this.#usedMb -= sandbox.memoryMb;
+      leaving.push(left);
+    }
+    await Promise.all(leaving);
+    if (leaving.length > 0)
+      this.deps.log.info("idle sandboxes are left to the next life", { sandboxes: leaving.length });
+  }
+
   // ---- stem cells and idleness ----
 
   #keepHouse(): void {
     const { clock, settings, driver } = this.deps;
     const now = clock.monoMs();
-    const times = driver.abilities.freeze ? settings : { ...settings, freezeAfterMs: Infinity };
+    const freezeAfterMs = driver.abilities.freeze ? settings.freezeAfterMs : Infinity;
+    this.#setPrice(now);
     for (const sandbox of [...this.#sandboxes.values()]) {
-      switch (idleAction(sandbox, now, times)) {
+      const idleTimeoutMs = sandbox.running === 0 ? this.keepMs(sandbox, now) : Infinity;
+      switch (idleAction(sandbox, now, { freezeAfterMs, idleTimeoutMs })) {
         case "end":
           if (sandbox.evictable) sandbox.end("evicted");
           break;
@@ -555,14 +585,71 @@ export class SandboxHost {
         windows.push(0);
         if (windows.length > STEM_WINDOWS) windows.shift();
       }
+      this.#forgetStemClasses();
     }
     this.#refillStems();
+    // Time alone makes a sandbox evictable that was made for a call which did not come.
+    if (this.evictableMb !== this.#evictableToldMb) {
+      this.#evictableToldMb = this.evictableMb;
+      this.deps.capacityChanged();
+    }
   }
 
-  #countDemand(action: ActionAsk): void {
-    for (const stem of this.#stems) {
-      if (stem.kind !== action.kind || stem.memoryMb !== action.memoryMb) continue;
-      stem.windows[stem.windows.length - 1] = (stem.windows.at(-1) ?? 0) + 1;
+  /** How long a sandbox is idle before it ends. */
+  keepMs({ history, memoryMb, startCostMs, idleSinceMonoMs }: Sandbox, nowMonoMs: number): number {
+    const { idleTimeoutMs, keepMaxMs } = this.deps.settings;
+    if (!history || history.gaps.count < KNOWN_GAPS) return idleTimeoutMs;
+    const idleMs = nowMonoMs - idleSinceMonoMs;
+    return keepMs(history.gaps, { memoryMb, startCostMs, price: this.#price, idleMs, maxMs: keepMaxMs });
+  }
+
+  #setPrice(nowMonoMs: number): void {
+    const { memoryMb, idleShare } = this.deps.settings;
+    const now = { idleMb: this.#idleMb(), shareMb: memoryMb * idleShare };
+    this.#price = nextPrice(this.#price, this.#idleBefore ?? now, now, nowMonoMs - this.#pricedMonoMs);
+    this.#idleBefore = now;
+    this.#pricedMonoMs = nowMonoMs;
+  }
+
+  /** What sandboxes take that belong to an action and wait for its next call. */
+  #idleMb(): number {
+    let sum = 0;
+    for (const { state, running, memoryMb } of this.#sandboxes.values()) {
+      if (running === 0 && (state === "warm" || state === "frozen")) sum += memoryMb;
+    }
+    return sum;
+  }
+
+  #countDemand({ kind, memoryMb }: ActionAsk): void {
+    let stem = this.#stems.find((one) => one.kind === kind && one.memoryMb === memoryMb);
+    if (!stem) {
+      const { stemDemandMax: max } = this.deps.settings;
+      if (max === 0 || this.#stems.length >= STEM_CLASSES_MAX) return;
+      stem = this.#stemClass({ kind, memoryMb, min: 0, max }, true);
+      this.#stems = [...this.#stems, stem];
+    }
+    stem.windows[stem.windows.length - 1] = (stem.windows.at(-1) ?? 0) + 1;
+  }
+
+  #stemClass(setting: StemSetting, byDemand: boolean): StemClass {
+    const backoff = new Backoff({ firstMs: 1_000, maxMs: 60_000 }, this.deps.random);
+    // That a class was not asked for before is known, too.
+    const windows = byDemand ? Array<number>(STEM_WINDOWS).fill(0) : [0];
+    return { ...setting, windows, backoff, quietUntilMonoMs: 0, byDemand };
+  }
+
+  /** A class that nobody has asked for in all windows gives its memory back. */
+  #forgetStemClasses(): void {
+    const forgotten = this.#stems.filter(
+      ({ byDemand, windows }) => byDemand && windows.every((starts) => starts === 0),
+    );
+    if (forgotten.length === 0) return;
+    this.#stems = this.#stems.filter((stem) => !forgotten.includes(stem));
+    for (const { kind, memoryMb } of forgotten) {
+      for (const sandbox of [...this.#sandboxes.values()]) {
+        const one = !sandbox.ask && sandbox.kind === kind && sandbox.memoryMb === memoryMb;
+        if (one && sandbox.state === "stem") sandbox.end("evicted");
+      }
     }
   }
 

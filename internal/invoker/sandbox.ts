@@ -18,6 +18,7 @@ import { NumberMap } from "../base/number-map.js";
 import type { Span, SpanOptions, Tracer } from "../base/trace.js";
 import { RESULT_BYTES_MAX } from "../core/action/types.js";
 import type { ActionAsk } from "../core/dispatch/call.js";
+import type { ActionHistory } from "../core/keepalive/histories.js";
 import type { RawOutput, SandboxExit, SandboxProcess } from "../core/sandbox/driver.js";
 import { priorityOf, type Pooled } from "../core/sandbox/pool.js";
 import { SlotTable } from "../core/sandbox/slots.js";
@@ -59,6 +60,8 @@ export interface SandboxDeps {
   readonly code: Pick<CodeCache, "load">;
   /** What is known of code that does not load (B5). */
   readonly loads: LoadBreaker<LoadFailure>;
+  /** What is known of the calls of an action. */
+  readonly historyOf: (actionKey: string) => ActionHistory;
   /** Between 0 and 1. */
   readonly chance: () => number;
   readonly cancelGraceMs: number;
@@ -105,10 +108,13 @@ export class Sandbox implements Pooled {
   #ask: ActionAsk | undefined;
   #slashedName = "";
   #slots: SlotTable | undefined;
+  #history: ActionHistory | undefined;
   #process: SandboxProcess | undefined;
   #exit: SandboxExit | undefined;
   /** It comes from an earlier life, and its runtime has loaded the code already. */
   #resumed = false;
+  /** Nobody has ordered it in this life: no lease on it is on its way. */
+  #adopted = false;
   #power: "on" | "freezing" | "off" | "thawing" = "on";
   #freezable = true;
   #code: Code = NO_CODE;
@@ -158,6 +164,14 @@ export class Sandbox implements Pooled {
   get running(): number {
     return this.#runs.size;
   }
+  /** undefined while it belongs to no action. */
+  get history(): ActionHistory | undefined {
+    return this.#history;
+  }
+  /** What it took to make and load it, ms. */
+  get startCostMs(): number {
+    return this.createMs + this.#initMs;
+  }
   get process(): SandboxProcess | undefined {
     return this.#process;
   }
@@ -166,7 +180,7 @@ export class Sandbox implements Pooled {
   }
   get evictable(): boolean {
     if (this.#ending !== undefined || this.#dying) return false;
-    if (this.#state === "stem" || this.#calls > 0) return true;
+    if (this.#state === "stem" || this.#calls > 0 || this.#adopted) return true;
     return this.deps.clock.monoMs() - this.#readyAtMonoMs >= FIRST_CALL_GRACE_MS;
   }
   get freezable(): boolean {
@@ -179,6 +193,7 @@ export class Sandbox implements Pooled {
   claim(ask: ActionAsk, order: SandboxOrder | undefined): void {
     this.#ask = ask;
     this.#slashedName = `/${ask.key}`;
+    this.#history = this.deps.historyOf(ask.key);
     this.#slots = new SlotTable(ask.revisionId, Math.max(1, ask.concurrency));
     this.order = order;
     if (this.#state === "stem") {
@@ -209,6 +224,7 @@ export class Sandbox implements Pooled {
    * @param loaded its runtime has loaded the code
    */
   adopted(process: SandboxProcess, ask: ActionAsk | undefined, loaded: boolean): void {
+    this.#adopted = true;
     this.#resumed = loaded;
     if (ask) this.claim(ask, undefined);
     this.started(process);
@@ -228,6 +244,22 @@ export class Sandbox implements Pooled {
     this.#ending = reason;
     this.#failRuns(INVOKER_STOPPED);
     this.#gone(reason);
+  }
+
+  /**
+   * Lets a later life of the invoker have it.
+   * @returns its process; undefined when it is busy, or does not outlive this life
+   */
+  leave(): SandboxProcess | undefined {
+    const process = this.#process;
+    if (this.#state === "gone" || this.#dying || this.#runs.size > 0 || process?.survivesAs === undefined)
+      return undefined;
+    if (this.#ending !== undefined && this.#ending !== "draining") return undefined;
+    this.#dying = true; // its connection ends, and that means nothing
+    this.#state = sandboxMachine.step(this.#state, "end");
+    this.#cancelTimer();
+    this.#cancelExitWait();
+    return process;
   }
 
   /** Takes no new calls and ends when the last one has. */
@@ -265,8 +297,7 @@ export class Sandbox implements Pooled {
 
   /** Its priority rises with the clock when it is used. */
   touch(): void {
-    const startCostMs = this.createMs + this.#initMs;
-    this.priority = priorityOf(this.deps.greedyClock(), this.#calls, startCostMs, this.memoryMb);
+    this.priority = priorityOf(this.deps.greedyClock(), this.#calls, this.startCostMs, this.memoryMb);
   }
 
   #becameReady(): void {
@@ -290,6 +321,7 @@ export class Sandbox implements Pooled {
 
   /** A call whose slot is its own. */
   begin(run: Run): void {
+    if (this.#runs.size === 0) this.#noteGap(run.request.arrivedMonoMs);
     this.#number = (this.#number + 1) >>> 0;
     run.number = this.#number;
     this.#runs.set(run.number, run);
@@ -303,6 +335,14 @@ export class Sandbox implements Pooled {
     this.#waiting.push(run);
     this.#arm(run.dueMonoMs);
     this.#advance();
+  }
+
+  /** How long it was idle; of one that was made for the call, how long its action was. */
+  #noteGap(nowMonoMs: number): void {
+    const history = this.#history;
+    if (!history) return;
+    const sinceMonoMs = this.#calls > 0 || this.#adopted ? this.idleSinceMonoMs : history.lastIdleMonoMs;
+    if (sinceMonoMs > -Infinity) history.gaps.add(nowMonoMs - sinceMonoMs);
   }
 
   /** Asks a call to stop. Its end is told as any other. */
@@ -612,6 +652,7 @@ export class Sandbox implements Pooled {
     else {
       this.#slots?.release(run.slot);
       this.idleSinceMonoMs = now;
+      if (this.#history) this.#history.lastIdleMonoMs = now;
       this.touch();
     }
     const reusable = keeps && this.#ending === undefined && !this.#dying;
@@ -748,7 +789,7 @@ export class Sandbox implements Pooled {
     const answer = message.resultJson;
     const size = answer.length;
     if (size > RESULT_BYTES_MAX) {
-      const { outcome, error } = resultTooLarge(answer);
+      const { outcome, error } = resultTooLarge(answer, run.request.truncationBytes);
       this.#finish(run, outcome, errorJson(error), size, false, message.outcome !== "developerError");
       return;
     }

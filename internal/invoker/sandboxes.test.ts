@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import { FakeScheduler, InvokerWorld, type WorldOptions } from "../../test/harness/invoker-world.js";
 import { WeftError } from "../base/errors.js";
+import type { ActionAsk } from "../core/dispatch/call.js";
 import { SandboxEnd, SandboxState } from "../gen/weft/link/v1/fleet.pb.js";
 import { NackReason, Outcome, StartKind } from "../gen/weft/link/v1/work.pb.js";
 
@@ -25,6 +26,15 @@ afterEach(async () => {
 });
 
 describe("an invoker", () => {
+  it("tells when a sandbox becomes evictable for want of the call that it was made for", async () => {
+    await open();
+    await world.sandboxFor(world.action("echo"));
+    await world.elapse(500);
+    expect(world.scheduler.last).toMatchObject({ evictableMb: 0 });
+    await world.elapse(5_000);
+    expect(world.scheduler.last).toMatchObject({ evictableMb: 256 });
+  });
+
   it("registers with everything a scheduler must know, and beats", async () => {
     await open({ settings: { zone: "z1" } });
     expect(world.scheduler.registers).toEqual([
@@ -37,6 +47,7 @@ describe("an invoker", () => {
         driver: "process",
         zone: "z1",
         wireVersion: 1,
+        caveats: ["a fake: no isolation"],
       },
     ]);
     expect(world.scheduler.inventories).toEqual([{ sandboxes: [], highestEpoch: 0 }]);
@@ -334,6 +345,25 @@ describe("stem cells", () => {
     expect(world.scheduler.last?.stems[0]?.count).toBe(0);
   });
 
+  it("are kept of a class that is asked for, and given back when it is not any more", async () => {
+    await open({ settings: { stemDemandMax: 4 } });
+    const action = (): ActionAsk => world.action("echo", { memoryMb: 128 });
+    // Once is no demand among more than a hundred windows; twice is.
+    await world.sandboxFor(action());
+    await world.elapse(1_300_000);
+    await world.sandboxFor(action());
+    await world.elapse(11_000);
+    for (let i = 0; i < 2; i += 1) await world.sandboxFor(action());
+    await world.elapse(11_000);
+    expect(world.scheduler.last?.stems).toEqual([{ kind: "nodejs:20", memoryMb: 128, count: 1 }]);
+    const order = world.scheduler.create(action());
+    await world.elapse(10);
+    expect(world.scheduler.reportsOf(order)).toMatchObject([{ phases: { stem: true } }]);
+    await world.elapse(1_400_000);
+    expect(world.scheduler.last?.stems).toEqual([]);
+    expect(world.driver.alive).toEqual([]);
+  });
+
   it("that cannot be made are not tried for ever at once", async () => {
     world = new InvokerWorld({ settings: { stems } });
     for (let i = 0; i < 100; i += 1) world.driver.failures.push(new WeftError("unavailable", "DOWN", "down"));
@@ -417,6 +447,25 @@ describe("a sandbox without calls", () => {
     await world.elapse(5_600);
     expect(world.driver.alive).toEqual([]);
     expect(world.scheduler.reports.at(-1)).toMatchObject({ end: SandboxEnd.EVICTED, view: { sandbox } });
+  });
+
+  it("is kept for as long as its calls make it worth, once they are known", async () => {
+    await open({ driver: { createMs: 40 }, settings: { freezeAfterMs: 1_000, idleTimeoutMs: 5_000 } });
+    const dispatcher = await world.dispatcher();
+    const minutely = world.action("echo");
+    let sandbox = await world.sandboxFor(minutely);
+    let made = 1;
+    for (let i = 0; i < 30; i += 1) {
+      await dispatcher.invoke({ action: minutely, sandbox });
+      await world.elapse(60_000);
+      if (world.driver.alive.length > 0) continue;
+      made += 1;
+      sandbox = await world.sandboxFor(minutely);
+    }
+    // Ten gaps were learned with cold starts; from then on it lasts from call to call.
+    expect(made).toBe(11);
+    await world.elapse(120_000);
+    expect(world.driver.alive).toEqual([]); // but not for longer
   });
 
   it("that dies by itself is told of, and its leases are void", async () => {

@@ -159,6 +159,7 @@ export function recordOf(run: Run, logs: readonly string[], invokerId: string): 
     invokerId,
     composite: undefined,
     binding: caller.binding,
+    unstored: request.unstored ?? false,
   };
 }
 

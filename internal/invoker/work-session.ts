@@ -252,6 +252,8 @@ export class WorkSession {
         caller: invoke.caller ?? NOBODY,
         async,
         traceparent: invoke.traceparent,
+        truncationBytes: invoke.truncationBytes,
+        unstored: invoke.unstored,
         waitedMs: invoke.waitedMs,
         expiresMonoMs: invoke.remainingMs === 0 ? Infinity : now + invoke.remainingMs,
         arrivedMonoMs: now,

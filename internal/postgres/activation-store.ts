@@ -101,8 +101,8 @@ export class PostgresActivationStore implements ActivationStore {
   async #record(batches: readonly (readonly RecordedActivation[])[]): Promise<undefined[]> {
     const first = new Map<ActivationId, ActionActivation>();
     const settled = new Set<ActivationId>();
-    for (const { activation, async } of batches.flat()) {
-      if (!first.has(activation.id)) first.set(activation.id, activation);
+    for (const { activation, async, unstored } of batches.flat()) {
+      if (!unstored && !first.has(activation.id)) first.set(activation.id, activation);
       if (async) settled.add(activation.id);
     }
     const records = [...first.values()].sort(byId);

@@ -77,6 +77,54 @@ sandboxDriverSuite("ProcessDriver", () =>
 );
 
 describe("a process driver", () => {
+  it("says that it isolates nothing, and how firmly its limits hold", async () => {
+    const driver = aDriver("label");
+    await driver.kinds();
+    expect(driver.abilities).toMatchObject({ isolation: false, memoryLimit: "watched", pidsLimit: "watched" });
+    expect(driver.abilities.caveats).toEqual([
+      "child processes: no isolation; code runs as this user, with its files and its network",
+      "memory and processes are watched every 100 to 500 ms, not enforced",
+    ]);
+    await driver.close();
+  });
+
+  it("says what is missing on a machine without the programs that it sets limits with", async () => {
+    const programs = join(scratch, "few");
+    mkdirSync(programs);
+    const driver = aDriver("few-programs", { path: programs });
+    expect(await driver.kinds()).toEqual(["nodejs:20"]); // the one that runs this
+    const caveats = driver.abilities.caveats.join("\n");
+    expect(caveats).toContain("no setpriv here");
+    expect(caveats).toContain("no prlimit here");
+    await driver.close();
+  });
+
+  it("limits open files and core dumps, leads a session of its own and writes to a folder of its own", async () => {
+    const driver = aDriver("limits");
+    const code = `const { execSync } = require("node:child_process");
+      const ask = (what) => execSync(what, { encoding: "utf8", shell: "/bin/sh" }).trim();
+      function main() {
+        return {
+          files: ask("ulimit -n"), hardFiles: ask("ulimit -Hn"), core: ask("ulimit -Hc"),
+          session: ask("ps -o sid= -p " + process.pid), pid: process.pid, cwd: process.cwd(),
+          home: process.env.HOME, temporary: process.env.TMPDIR, names: Object.keys(process.env),
+        };
+      }`;
+    const { sandbox, peer } = await loaded(driver, code, { env: { GIVEN: "yes" } });
+    const { result } = await peer.run();
+    const { session, pid, cwd, home, temporary, names, ...limits } = result as Record<string, unknown>;
+    expect(limits).toEqual({ files: "1024", hardFiles: "1024", core: "0" });
+    expect(Number(session)).toBe(pid);
+    expect(temporary).toBe(home);
+    expect(String(cwd).startsWith(String(home))).toBe(true);
+    expect(String(home).startsWith(join(scratch, "limits"))).toBe(true);
+    const ours = (names as readonly string[]).filter((name) => !name.startsWith("__OW_") && !name.startsWith("WEFT_"));
+    expect(ours.sort()).toEqual(["GIVEN", "HOME", "LANG", "PATH", "TMPDIR"]);
+    await sandbox.destroy();
+    expect(remains("limits")).toEqual([]);
+    await driver.close();
+  });
+
   it("works without /proc, with what ps tells", async () => {
     const driver = aDriver("ps", { table: new PsTable() });
     const { sandbox, peer } = await loaded(

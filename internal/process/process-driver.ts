@@ -100,6 +100,9 @@ export class ProcessDriver implements SandboxDriver {
         "code that never lets go of its thread outlives a killed invoker until the next start (no setpriv here)",
       );
     }
+    if (this.#known && !this.#known.prlimit) {
+      caveats.push("open files, core dumps and address space are not limited (no prlimit here)");
+    }
     return { name: "process", isolation: false, memoryLimit: "watched", pidsLimit: "watched", freeze: true, caveats };
   }
 

@@ -37,6 +37,8 @@ const invoke = (): Invoke => ({
   traceparent: text(),
   revisionId: text(),
   attempt: uint32(),
+  truncationBytes: pick([undefined, uint32()]),
+  unstored: pick([true, false]),
 });
 const done = (): Done => ({
   call: uint32(),

@@ -569,6 +569,9 @@ export class Scheduler {
       demand = new Demand(askOfWire(action), shard, this.deps.settings, nowMonoMs);
       this.#demands.set(action.revisionId, demand);
     }
+    // The limit of its namespace may have changed since.
+    const { maxInstances } = action;
+    if (demand.ask.maxInstances !== maxInstances) demand.ask = { ...demand.ask, maxInstances };
     demand.lastUsedMonoMs = nowMonoMs;
     return demand;
   }

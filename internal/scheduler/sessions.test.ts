@@ -21,6 +21,7 @@ const register = {
   driver: "process",
   zone: "",
   wireVersion: 1,
+  caveats: [],
 };
 
 function leaseScene() {

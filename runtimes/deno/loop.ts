@@ -21,7 +21,15 @@ interface Call {
 /** The code is not what it should be; the message says how. */
 class Unloadable extends Error {}
 
-const SIBLINGS = ["namespace", "action_name", "action_version", "activation_id", "transaction_id", "deadline", "api_key"];
+const SIBLINGS = [
+  "namespace",
+  "action_name",
+  "action_version",
+  "activation_id",
+  "transaction_id",
+  "deadline",
+  "api_key",
+];
 
 /** In the name of the copy that `unexported` makes. */
 const EXPORTED = ".exported";
@@ -138,13 +146,13 @@ async function run(call: Call): Promise<string> {
 
 function judge(value: unknown): string {
   if (value === undefined) return "{}";
-  let json: string | undefined;
   try {
-    json = JSON.stringify(value) as string | undefined;
+    // Undefined for functions and what a toJSON takes back.
+    const json = JSON.stringify(value) as string | undefined;
+    if (json?.startsWith("{") || json?.startsWith("[")) return json;
   } catch (thrown) {
     return developerError(`The action's result cannot be written as JSON: ${describe(thrown)}`);
   }
-  if (json?.startsWith("{") || json?.startsWith("[")) return json;
   return developerError("The action did not return a dictionary or array.");
 }
 
@@ -186,7 +194,9 @@ function userStack(error: Error): string {
   const place = placeOf(error);
   const lines = (error.stack ?? String(error)).split("\n");
   const own = lines.findIndex((line) => line.includes(import.meta.dirname));
-  const users = (own > 0 ? lines.slice(0, own) : lines).filter((line) => !/^\s+at .*\(?(?:ext|native|node):/.test(line));
+  const users = (own > 0 ? lines.slice(0, own) : lines).filter(
+    (line) => !/^\s+at .*\(?(?:ext|native|node):/.test(line),
+  );
   const cause = error.cause instanceof Error ? `\ncaused by ${userStack(error.cause)}` : "";
   return `${place === "" ? "" : `${place}\n`}${users.join("\n")}${cause}`;
 }
@@ -221,5 +231,5 @@ function answer(value: unknown): void {
 
 function answerText(json: string): void {
   const bytes = Buffer.from(`${json}\n`);
-  for (let at = 0; at < bytes.length; ) at += writeSync(answers, bytes, at);
+  for (let at = 0; at < bytes.length;) at += writeSync(answers, bytes, at);
 }

@@ -525,7 +525,7 @@ class Runtime:
         return target
 
     @staticmethod
-    def link(directory, name, target, to):
+    def symlink(directory, name, target, to):
         inside = os.path.normpath(os.path.join(os.path.dirname(target), to)).startswith(directory + os.sep)
         if inside and not os.path.isabs(to):
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -551,7 +551,7 @@ class Runtime:
                     if entry.isdir():
                         os.makedirs(target, exist_ok=True)
                     elif entry.issym():
-                        self.link(directory, entry.name, target, entry.linkname)
+                        self.symlink(directory, entry.name, target, entry.linkname)
                     elif entry.islnk():
                         # One file with two names is as good as two files.
                         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -583,7 +583,7 @@ class Runtime:
             target = self.target_of(directory, entry.filename)
             try:
                 if mode & 0o170000 == 0o120000:
-                    self.link(directory, entry.filename, target, archive.read(entry).decode())
+                    self.symlink(directory, entry.filename, target, archive.read(entry).decode())
                     continue
                 archive.extract(entry, directory)
             except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:

@@ -25,7 +25,7 @@ const { values } = parseArgs({
 
 if (values.help) {
   process.stdout.write(
-    `npm run bench -- [--rows ${ROWS.map((row) => row.id).join(",")}] [--json FILE] [--pairs 5] [--measure-ms 2000]\n\n${ROWS.map((row) => `  ${row.id.padEnd(4)}${row.title}\n`).join("")}`,
+    `npm run bench -- [--rows ${ROWS.map((row) => row.id).join(",")}] [--json FILE] [--pairs 5] [--measure-ms 2000]\n\n${ROWS.map((row) => `  ${row.id.padEnd(6)}${row.title}\n`).join("")}`,
   );
 } else {
   process.exitCode = await main();

@@ -5,6 +5,7 @@ import { capacity, ECHO_ACTION, PARAMS, worst, type BenchContext, type RowResult
 import { ECHO_BIDI, ECHO_UNARY, INVOKE, type LoadOrder } from "./protocol.js";
 import { httpCapacity } from "./http.js";
 import { restCapacity } from "./rest.js";
+import { kinds } from "./kinds.js";
 import { coldStarts, parallelStarts, platformShare, stemStarts } from "./starts.js";
 import { median, ratioOf, type Pair } from "./statistics.js";
 
@@ -77,6 +78,13 @@ export const ROWS: readonly Row[] = [
     title: "cold starts/s of a burst \u00f7 bare Docker's starts/s at its best",
     floor: { kind: "atLeast", value: 0.93 },
     run: parallelStarts,
+  },
+  {
+    id: "kinds",
+    title:
+      "per kind: cold, stem and warm Invoke, ms, and memory; the number is stem p50 \u00f7 cold p50, the median kind's",
+    floor: { kind: "atMost", value: 0.25 },
+    run: kinds,
   },
 ];
 

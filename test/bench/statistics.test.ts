@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { median, ratioOf } from "./statistics.js";
+import { median, quantile, ratioOf } from "./statistics.js";
 
 describe("a ratio", () => {
   it("is the median of the ratios of pairs, not the ratio of medians", () => {
@@ -23,5 +23,16 @@ describe("a median", () => {
     [[7], 7],
   ])("of %j is %d", (values, expected) => {
     expect(median(values)).toBe(expected);
+  });
+});
+
+describe("a quantile", () => {
+  it.each([
+    [[3, 1, 2], 0.5, 2],
+    [[3, 1, 2], 0.99, 3],
+    [Array.from({ length: 100 }, (_, i) => i + 1), 0.99, 99],
+    [[7], 0.01, 7],
+  ])("of %j at %d is %d", (values, part, expected) => {
+    expect(quantile(values, part)).toBe(expected);
   });
 });

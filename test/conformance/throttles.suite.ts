@@ -237,6 +237,7 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
           maxActionConcurrency: 500,
           maxParameterSize: "1048576 B",
           maxPayloadSize: "1048576 B",
+          maxActionInstances: 100,
         });
         const exec = { kind: "nodejs:default", code: ECHO };
         const put = (limits: object): Promise<Asked> =>
@@ -245,6 +246,7 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
         await ns.limits("--invocations-per-minute", "7", "--fires-per-minute", "8", "--concurrent", "9");
         await ns.limits("--memory", "64:640", "--timeout", ":1000", "--logs", "1:2", "--concurrency", "2:3");
         await ns.limits("--payload-size", "1000", "--parameter-size", "2000", "--kinds", "nodejs:20,python:3.11");
+        await ns.limits("--truncation-size", "10", "--store-activations", "no", "--instances", "5");
         await eventually(async () => {
           expect((await ns.ask("GET", "limits")).json).toEqual({
             invocationsPerMinute: 7,
@@ -261,6 +263,9 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
             maxActionConcurrency: 3,
             maxParameterSize: "2000 B",
             maxPayloadSize: "1000 B",
+            truncationSize: "10 B",
+            storeActivations: false,
+            maxActionInstances: 5,
           });
         }, WITHIN);
         const made = await put({ memory: 600 });
@@ -287,6 +292,74 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
             "2000 B",
             undefined,
           ]);
+        }, WITHIN);
+      });
+
+      it("keeps no record of what is invoked, but of sequences and firings (#56)", async () => {
+        const ns = await aNamespace();
+        const code = `function main(p) {
+          if (p.fail) throw new Error("on purpose");
+          return new Promise((done) => setTimeout(() => done({ ok: true }), p.ms || 0));
+        }`;
+        await ns.action("kept", code);
+        await ns.limits("--store-activations", "no");
+        await eventually(async () => (await ns.ask("GET", "limits")).json.storeActivations === false, WITHIN);
+        const idOf = async (params: object, query: string): Promise<string> =>
+          (await ns.invoke("kept", params, query)).json.activationId as string;
+        const silent = [
+          await idOf({}, "blocking=true"),
+          await idOf({ fail: true }, "blocking=true"),
+          await idOf({}, "blocking=false"),
+          await idOf({ ms: 1_500 }, "blocking=true&timeout=100"),
+        ];
+        await ns.action("chain", "", { exec: { kind: "sequence", components: ["/_/kept"] } });
+        const chain = (await ns.invoke("chain", { ms: 2_000 }, "blocking=true")).json as {
+          readonly activationId: string;
+        };
+        const [component] = (await ns.record(chain.activationId)).logs as string[];
+        expect((await ns.record(component ?? "")).response.result).toEqual({ ok: true });
+        // They ended before it, and nothing is in flight any more.
+        for (const id of silent) expect((await ns.ask("GET", `activations/${id}`)).status).toBe(404);
+        const listed = (await ns.ask("GET", "activations")).json as { readonly activationId: string }[];
+        expect(listed.map(({ activationId }) => activationId).sort()).toEqual([chain.activationId, component].sort());
+        await ns.limits("--reset", "store-activations");
+        await eventually(async () => (await ns.ask("GET", "limits")).json.storeActivations === undefined, WITHIN);
+        expect((await ns.record(await idOf({}, "blocking=true"))).response.success).toBe(true);
+      });
+
+      it("says how much is shown of a result that is too large, whoever waits for it", async () => {
+        const ns = await aNamespace();
+        await ns.action("large", "function main() { return { x: 'y'.repeat(1200000) } }");
+        await ns.limits("--truncation-size", "20");
+        await eventually(async () => (await ns.ask("GET", "limits")).json.truncationSize === "20 B", WITHIN);
+        const text =
+          /^The action produced a response that exceeded the allowed length: 1200008 > 1048576 bytes\. The truncated response was: \{"x":"y{14}$/;
+        const waited = await ns.invoke("large", {}, "blocking=true");
+        expect([waited.status, waited.json.response.result.error]).toEqual([502, expect.stringMatching(text)]);
+        const { activationId } = (await ns.invoke("large", {}, "blocking=false")).json as { activationId: string };
+        expect((await ns.record(activationId)).response.result.error).toMatch(text);
+      });
+
+      it("has no more sandboxes of an action than it may", async () => {
+        const ns = await aNamespace();
+        await ns.action(
+          "few",
+          `const id = Math.random(); function main(p) {
+          return new Promise((done) => setTimeout(() => done({ id }), p.ms || 0));
+        }`,
+          { limits: { concurrency: 1 } },
+        );
+        await ns.limits("--instances", "1");
+        await eventually(async () => (await ns.ask("GET", "limits")).json.maxActionInstances === 1, WITHIN);
+        const answers = await Promise.all(Array.from({ length: 5 }, () => ns.invoke("few", { ms: 200 })));
+        expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+        expect(new Set(answers.map(({ json }) => json.id as number)).size).toBe(1);
+        await ns.limits("--instances", "3");
+        await eventually(async () => {
+          const more = await Promise.all(Array.from({ length: 8 }, () => ns.invoke("few", { ms: 500 })));
+          const sandboxes = new Set(more.map(({ json }) => json.id as number)).size;
+          expect(sandboxes).toBeGreaterThan(1);
+          expect(sandboxes).toBeLessThanOrEqual(3);
         }, WITHIN);
       });
 

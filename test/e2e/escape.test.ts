@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,7 @@ import { DockerDriver } from "../../internal/docker/docker-driver.js";
 import { Outcome } from "../../internal/gen/weft/activation/v1/activation.pb.js";
 import { PublicClient } from "../harness/client.js";
 import { run } from "../harness/fabric.js";
+import { launcherOf } from "../harness/launcher.js";
 import { RuntimePeer } from "../harness/runtime-peer.js";
 import { describeWith, serviceAddress } from "../harness/services.js";
 import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
@@ -31,6 +32,7 @@ const PIDS_MAX = 128;
 const FABRIC_MEMORY_MB = 512;
 /** Of the sandboxes of a fabric: processes as its settings say, and half of the memory for /tmp. */
 const FABRIC_LIMITS = { processes: 1_024, tmpBytes: (FABRIC_MEMORY_MB / 2) * 1024 * 1024 };
+const FOREIGN_IMAGE = "local/weft-test-escape:1";
 const WALLS = ["files", "network", "processes", "privileges", "kernel", "limits"];
 
 /** Not every Docker has this capability to give, and this probe needs it. */
@@ -70,7 +72,13 @@ describeWith(UP_SERVICES, "escape", () => {
       directory: join(scratch, "bridged"),
       network: "bridge",
       networkName,
+      launcher: launcherOf(),
+      localImages: ["local/"],
     });
+    const image = join(scratch, "image");
+    cpSync(new URL("escape/image", import.meta.url), image, { recursive: true });
+    writeFileSync(join(image, "probes.py"), code);
+    execFileSync("docker", ["-H", dockerHost, "build", "-q", "-t", FOREIGN_IMAGE, image], { stdio: "pipe" });
     closing.push(async () => {
       await bridged.close();
       await docker.getNetwork(networkName).remove();
@@ -163,12 +171,23 @@ describeWith(UP_SERVICES, "escape", () => {
     return answers;
   };
 
-  async function prober(): Promise<{ readonly sandbox: SandboxProcess; readonly probe: Place }> {
-    const spec = { sandbox: sandboxes++, kind: KIND, memoryMb: MEMORY_MB, pidsMax: PIDS_MAX, env: {} };
+  const inForeignImage: Place = async (wall) => {
+    const { sandbox, probe } = await prober(`blackbox:${FOREIGN_IMAGE}`, "");
+    const answers = await probe(wall);
+    await sandbox.destroy();
+    return answers;
+  };
+
+  async function prober(
+    kind = KIND,
+    source = code,
+  ): Promise<{ readonly sandbox: SandboxProcess; readonly probe: Place }> {
+    const spec = { sandbox: sandboxes++, kind, memoryMb: MEMORY_MB, pidsMax: PIDS_MAX, env: {} };
     const sandbox = await bridged.create(spec, 20_000, new AbortController().signal);
     const peer = new RuntimePeer(sandbox.link);
-    expect((await peer.init(code)).ok).toBe(true);
-    return { sandbox, probe: async (wall) => (await peer.run({ ...params, wall })).result as Answers };
+    expect((await peer.init(source)).ok).toBe(true);
+    const foreign = source === "";
+    return { sandbox, probe: async (wall) => (await peer.run({ ...params, foreign, wall })).result as Answers };
   }
 
   const withoutWalls: Place = async (wall) => {
@@ -219,6 +238,7 @@ describeWith(UP_SERVICES, "escape", () => {
   describe.each<readonly [string, Place]>([
     ["a sandbox without a network", withoutNetwork],
     ["a sandbox on the bridge", onTheBridge],
+    ["a foreign image that runs as root", inForeignImage],
   ])("from %s", (_, place) => {
     it.each(WALLS)("nothing gets past the wall of %s", async (wall) => {
       heard.length = 0;
@@ -235,7 +255,10 @@ describeWith(UP_SERVICES, "escape", () => {
     expect(Number(taken)).toBeGreaterThan(0);
     expect(await greedy.probe("use_inotify")).toEqual({ "one of its own": "stopped" });
     expect(await other.probe("use_inotify")).toEqual({ "one of its own": "there is one" });
-    await Promise.all([greedy.sandbox.destroy(), other.sandbox.destroy()]);
+    // It runs as a user of this machine, root: it gets none rather than the machine's.
+    const foreign = await prober(`blackbox:${FOREIGN_IMAGE}`, "");
+    expect(await foreign.probe("take_inotify")).toEqual({ taken: "0" });
+    await Promise.all([greedy, other, foreign].map(({ sandbox }) => sandbox.destroy()));
   });
 
   it.each(WALLS)("everything gets past the wall of %s where there is none", async (wall) => {

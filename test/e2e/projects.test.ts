@@ -140,6 +140,38 @@ function steps(mode: "dev" | "up"): void {
     expect(again.done).toEqual([]);
   });
 
+  it("is exported as a manifest that asks for what is there, and makes it anew elsewhere", async () => {
+    const out = join(folder, "exported");
+    const exported = JSON.parse(
+      await fabric.ok("project", "export", "--project", "greetings", "--out", out, "--json"),
+    ) as { readonly files: readonly string[]; readonly warnings: readonly string[] };
+    expect(exported.files).toEqual(
+      expect.arrayContaining(["manifest.yaml", "actions/greet/hello.js", "actions/alone.py"]),
+    );
+    expect(exported.files).toContain("actions/greet/talk.zip");
+    expect(exported.warnings).toEqual([expect.stringContaining("trigger fed: what its feed")]);
+    edit("exported/manifest.yaml", 'feed: "/_/greet/feed"', 'inputs: { every: 5 }\n          feed: "/_/greet/feed"');
+    const manifest = join(out, "manifest.yaml");
+    const same = await fabric.ok("project", "deploy", "--manifest", manifest, "--preview", "--json");
+    const differing = (JSON.parse(same) as Plan).plan.filter(({ change }) => change !== "leave");
+    expect(differing.map(({ name, what }) => `${name}: ${what.join("; ")}`)).toEqual([]);
+    const again = await fabric.weft("project", "export", "--out", out);
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("there is manifest.yaml")]);
+    expect((await fabric.weft("project", "export", "--project", "nobody")).stderr).toContain("there is greetings");
+
+    const whole = join(folder, "whole");
+    await fabric.ok("project", "export", "--out", whole);
+    edit("whole/manifest.yaml", 'feed: "/_/greet/feed"', 'inputs: { every: 5 }\n        feed: "/_/greet/feed"');
+    const key = (await fabric.ok("namespace", "create", "exported-to")).trim();
+    const there = ["--auth", key];
+    await fabric.ok("project", "deploy", "--manifest", join(whole, "manifest.yaml"), "--yes", ...there);
+    expect(JSON.parse(await fabric.ok("action", "invoke", "greet/twice", "-r", ...there))).toMatchObject({
+      msg: "HELLO, DEPLOYMENT FROM PARIS",
+    });
+    expect(await fabric.ok("action", "get", "greet/hello", "--json", ...there)).toContain("12345678901234567890");
+    await fabric.ok("namespace", "delete", "exported-to");
+  });
+
   it("changes what another value or another file is about, and undoes what is no longer named", async () => {
     edit("actions/talk/lib/inner.js", '"inner"', '"other"');
     edit("manifest.yaml", "every: 5", "every: 6");

@@ -60,7 +60,7 @@ export class FakeDriver implements SandboxDriver {
     memoryLimit: "none",
     pidsLimit: "none",
     freeze: true,
-    caveats: [],
+    caveats: ["a fake: no isolation"],
   };
   /** Every sandbox that was made, in order. */
   readonly made: FakeSandbox[] = [];
@@ -93,7 +93,7 @@ export class FakeDriver implements SandboxDriver {
       const sandbox = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
       this.made.push(sandbox);
       sandbox.failsInit = () => this.failInits > 0 && (this.failInits -= 1) >= 0;
-      if (this.options.survives === true) sandbox.mark = `mark-${this.made.length}`;
+      if (this.options.survives === true) sandbox.survivesAs = `mark-${this.made.length}`;
       return sandbox;
     } finally {
       this.creating -= 1;
@@ -102,7 +102,7 @@ export class FakeDriver implements SandboxDriver {
 
   /** Those that are not destroyed. */
   get alive(): readonly FakeSandbox[] {
-    return this.made.filter((sandbox) => !sandbox.destroyed);
+    return this.made.filter((sandbox) => !sandbox.destroyed && !sandbox.left);
   }
 
   /** What they may take together, MiB. */
@@ -114,11 +114,11 @@ export class FakeDriver implements SandboxDriver {
     const adopted: AdoptedSandbox[] = [];
     for (const { mark, spec } of survivors) {
       const before = this.options.inherited?.find(
-        (one) => one.mark === mark && !one.destroyed && one.outstanding === 0,
+        (one) => one.survivesAs === mark && !one.destroyed && one.outstanding === 0,
       );
       if (!before) continue;
       const process = new FakeSandbox(spec, this.options.clock, this.options.destroyMs ?? 0);
-      process.mark = mark;
+      process.survivesAs = mark;
       process.inits.push(...before.inits);
       this.made.push(process);
       adopted.push({ mark, process, loaded: before.inits.length > 0 });
@@ -140,7 +140,7 @@ export class FakeDriver implements SandboxDriver {
 
 /** One of its sandboxes, with an inside to look at. */
 export class FakeSandbox implements SandboxProcess {
-  mark: string | undefined;
+  survivesAs: string | undefined;
   failsInit = (): boolean => false;
   readonly languageVersion = "20.0.0";
   readonly link: MessageLink;
@@ -202,6 +202,13 @@ export class FakeSandbox implements SandboxProcess {
     this.powerFailure = undefined;
     if (failure) return Promise.reject(failure);
     this.frozen = false;
+    return Promise.resolve();
+  }
+
+  left = false;
+  leave(): Promise<void> {
+    this.left = true;
+    this.#closed();
     return Promise.resolve();
   }
 

@@ -364,6 +364,8 @@ export interface CallOptions {
   readonly revisionId?: string;
   readonly apiKey?: string;
   readonly traceparent?: string;
+  readonly truncationBytes?: number;
+  readonly unstored?: boolean;
 }
 
 export interface Call {
@@ -457,6 +459,8 @@ export class FakeDispatcher {
           traceparent: options.traceparent ?? "",
           revisionId: options.revisionId ?? action.revisionId,
           attempt: options.async === true ? 1 : 0,
+          truncationBytes: options.truncationBytes,
+          unstored: options.unstored ?? false,
         }),
       },
     });

@@ -785,7 +785,7 @@ describeWith(["postgres"], "a controller", () => {
         asked.push(address);
         if (address === "i1:1") throw new WeftError("deadlineExceeded", "TOO_SLOW", "it hangs");
         return DescribeInvokerResponse.fromPartial({
-          register: { invokerId: "i2", driver: "process" },
+          register: { invokerId: "i2", driver: "process", caveats: ["no isolation"] },
           capacity: { freeMb: 64 },
           inventory: { sandboxes: [running] },
         });
@@ -794,7 +794,13 @@ describeWith(["postgres"], "a controller", () => {
       expect(asked.sort()).toEqual(["i1:1", "i2:1"]);
       expect(invokers).toMatchObject([
         { id: "i1", driver: "s1:1", freeMb: 256, sandboxes: [{ state: "warm", running: 0 }] },
-        { id: "i2", driver: "process", freeMb: 64, sandboxes: [{ state: "warm", running: 3 }] },
+        {
+          id: "i2",
+          driver: "process",
+          caveats: ["no isolation"],
+          freeMb: 64,
+          sandboxes: [{ state: "warm", running: 3 }],
+        },
       ]);
     });
   });

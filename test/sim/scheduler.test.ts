@@ -288,6 +288,7 @@ describe("an invoker that was cut off", () => {
         driver: "sim",
         zone: "",
         wireVersion: 1,
+        caveats: [],
       };
       link.send({ item: { $case: "register", value: register } });
       link.send({ item: { $case: "inventory", value: { sandboxes, highestEpoch: 0 } } });

@@ -189,6 +189,7 @@ export class SimInvoker {
         driver: "sim",
         zone: "",
         wireVersion: 1,
+        caveats: [],
       },
     });
     const views = [...this.#sandboxes.values()].map((sandbox) => this.#view(sandbox));

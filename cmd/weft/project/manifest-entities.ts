@@ -15,6 +15,8 @@ export const FAMILIES: Readonly<Record<string, string>> = {
   ".js": "nodejs",
   ".mjs": "nodejs",
   ".cjs": "nodejs",
+  ".ts": "deno",
+  ".mts": "deno",
   ".py": "python",
   ".java": "java",
   ".jar": "java",

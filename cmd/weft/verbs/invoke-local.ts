@@ -49,6 +49,7 @@ export async function invokeLocally(cli: Cli, what: string, values: Values): Pro
   const runs = new LocalRuns({
     driver: docker ? "docker" : "process",
     dockerHost: values.text("docker-host"),
+    launcherDir: cli.io.env["WEFT_LAUNCHER_DIR"],
     programPath: cli.io.env["PATH"] ?? "",
     log: logOf(cli.screen),
   });
@@ -236,7 +237,7 @@ async function fromWeft(cli: Cli, runs: LocalRuns, nameText: string, values: Val
     action: {
       key: `${action.namespace}/${action.name}`,
       version: action.version,
-      kind: runs.kindOf(values.text("kind") ?? exec.kind),
+      kind: runs.kindOf(values.text("kind") ?? exec.kind, exec.image),
       code: exec.code,
       binary: exec.binary,
       main: values.text("main") ?? exec.main,

@@ -73,10 +73,13 @@ const RANGES = [
   ["logs", "minActionLogs", "maxActionLogs", " MiB"],
   ["concurrency", "minActionConcurrency", "maxActionConcurrency", ""],
 ] as const;
-const SIZES = [
-  ["parameter-size", "maxParameterSize"],
-  ["payload-size", "maxPayloadSize"],
+const NUMBERS = [
+  ["parameter-size", "maxParameterSize", " bytes"],
+  ["payload-size", "maxPayloadSize", " bytes"],
+  ["truncation-size", "truncationSize", " bytes"],
+  ["instances", "maxActionInstances", ""],
 ] as const;
+const STORE = "store-activations";
 
 /** Options that change limits. */
 export const LIMIT_OPTIONS: readonly string[] = [
@@ -85,7 +88,8 @@ export const LIMIT_OPTIONS: readonly string[] = [
   "concurrent",
   "kinds",
   ...RANGES.map(([option]) => option),
-  ...SIZES.map(([option]) => option),
+  ...NUMBERS.map(([option]) => option),
+  STORE,
   "reset",
 ];
 
@@ -103,10 +107,14 @@ function overridesIn(values: Values): { readonly overrides: NamespaceOverrides |
     if (min !== "") set[least] = Number(min);
     if (max !== "") set[most] = Number(max);
   }
-  for (const [option, field] of SIZES) {
-    const bytes = values.number(option, 0, 0xffff_ffff);
-    if (bytes !== undefined) set[field] = bytes;
+  for (const [option, field] of NUMBERS) {
+    const value = values.number(option, 0, 0xffff_ffff);
+    if (value !== undefined) set[field] = value;
   }
+  const store = values.text(STORE);
+  if (store !== undefined && store !== "yes" && store !== "no")
+    throw usage(`--${STORE} must be yes or no, not "${store}"`);
+  if (store !== undefined) set.storeActivations = store === "yes";
   const kinds = values.text("kinds");
   if (kinds === "all") clear.push("allowedKinds");
   else if (kinds !== undefined) set.allowedKinds = kinds.split(",").filter((kind) => kind !== "");
@@ -119,9 +127,10 @@ function fieldsOf(what: string): readonly string[] {
   if (what === "kinds") return ["allowedKinds"];
   const range = RANGES.find(([option]) => option === what);
   if (range) return [range[1], range[2]];
-  const size = SIZES.find(([option]) => option === what);
-  if (size) return [size[1]];
-  const known = ["kinds", ...RANGES.map(([option]) => option), ...SIZES.map(([option]) => option)];
+  if (what === STORE) return ["storeActivations"];
+  const number = NUMBERS.find(([option]) => option === what);
+  if (number) return [number[1]];
+  const known = ["kinds", ...RANGES.map(([option]) => option), ...NUMBERS.map(([option]) => option), STORE];
   throw usage(`--reset must be of ${known.join(", ")}, not "${what}"`);
 }
 
@@ -162,9 +171,10 @@ function overrideFields(overrides: NamespaceOverrides | undefined): [string, str
     const [min, max] = [overrides[least], overrides[most]];
     if (min !== undefined || max !== undefined) fields.push([option, `${min ?? ""}:${max ?? ""}${unit}`]);
   }
-  for (const [option, field] of SIZES) {
-    if (overrides[field] !== undefined) fields.push([option, `${overrides[field]} bytes`]);
+  for (const [option, field, unit] of NUMBERS) {
+    if (overrides[field] !== undefined) fields.push([option, `${overrides[field]}${unit}`]);
   }
+  if (overrides.storeActivations !== undefined) fields.push([STORE, overrides.storeActivations ? "yes" : "no"]);
   return fields;
 }
 

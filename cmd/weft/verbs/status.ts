@@ -46,6 +46,9 @@ export const status: Verb = async (cli) => {
     { title: "SANDBOXES", value: (i) => summary(i.sandboxes) },
     { title: "STATE", value: (i) => (i.suspect ? "suspect: heartbeats are missing" : "ok") },
   ]);
+  if (people) {
+    for (const { caveat, invokers } of caveatsOf(state)) screen.print(`! ${invokers.join(", ")}: ${caveat}`);
+  }
   const sandboxes = state.invokers.flatMap((invoker) => invoker.sandboxes.map((sandbox) => ({ invoker, sandbox })));
   if (sandboxes.length === 0) return;
   title("Sandboxes");
@@ -59,6 +62,15 @@ export const status: Verb = async (cli) => {
     { title: "IDLE", value: ({ sandbox }) => duration(sandbox.idleMs), right: true },
   ]);
 };
+
+/** Each once, with those that have it. */
+function caveatsOf({ invokers }: ClusterStatus): readonly { readonly caveat: string; readonly invokers: string[] }[] {
+  const having = new Map<string, string[]>();
+  for (const { id, caveats } of invokers) {
+    for (const caveat of caveats) having.set(caveat, [...(having.get(caveat) ?? []), id]);
+  }
+  return [...having].map(([caveat, ids]) => ({ caveat, invokers: ids }));
+}
 
 /** "2 warm, 1 stem". */
 function summary(sandboxes: readonly Sandbox[]): string {
@@ -80,6 +92,7 @@ function statusJson(state: ClusterStatus, { grpc, rest }: { readonly grpc: strin
       memoryMb: invoker.memoryMb,
       freeMb: invoker.freeMb,
       suspect: invoker.suspect,
+      caveats: invoker.caveats,
       sandboxes: invoker.sandboxes.map(({ number, state: of, action, kind, memoryMb, running, idleMs }) => ({
         number,
         state: of,

@@ -28,6 +28,8 @@ export interface RecordedActivation {
   readonly activation: ActionActivation;
   /** True when a durable request waits to be settled by it. */
   readonly async: boolean;
+  /** True: it only settles. */
+  readonly unstored?: boolean | undefined;
 }
 
 /**

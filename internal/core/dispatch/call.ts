@@ -50,6 +50,10 @@ export interface DispatchCall {
   readonly expiresMonoMs: number;
   /** Attempt of a durable request, from 1; 0 for a caller who waits. */
   readonly attempt: number;
+  /** How much of a result that is too large its caller is shown, bytes; undefined: as much as a result may have. */
+  readonly truncationBytes?: number | undefined;
+  /** True when no record of it is wanted. */
+  readonly unstored?: boolean | undefined;
   /**
    * Asked before the call is sent, for durable requests: false drops the call without `complete`. When it rejects, the
    * call is refused. undefined for callers who wait: nothing is asked and nothing awaited.

@@ -124,6 +124,20 @@ export function queueStoreSuite(name: string, open: () => Promise<QueueWorld>): 
         expect(await activations.get("guest", async.id)).toMatchObject({ outcome: "success" });
       });
 
+      it("keeps no record that only settles", async () => {
+        const [silent, loud] = [aRequest(), aRequest()];
+        await queue.submit([silent, loud], "mine");
+        await activations.record([{ activation: anActivation({ id: silent.id }), async: true, unstored: true }]);
+        expect(await leftOver()).toEqual([loud.id]);
+        await activations.record([
+          { activation: anActivation({ id: silent.id }), async: true, unstored: true },
+          { activation: anActivation({ id: loud.id }), async: true },
+        ]);
+        expect(await leftOver()).toEqual([]);
+        await expect(activations.get("guest", silent.id)).rejects.toMatchObject({ kind: "notFound" });
+        expect(await activations.get("guest", loud.id)).toMatchObject({ outcome: "success" });
+      });
+
       it("by two at once settles once and keeps one record", async () => {
         const requests = Array.from({ length: 50 }, () => aRequest());
         await queue.submit(requests, "mine");

@@ -33,7 +33,7 @@ export interface RawOutput {
  */
 export interface SandboxProcess {
   /** Name by which a later life of the invoker finds it again; undefined when it ends with the invoker's process. */
-  readonly mark?: string | undefined;
+  readonly survivesAs?: string | undefined;
   /**
    * Ends when the runtime's connection ends; the driver then ends the sandbox. Its Hello was read by the driver; nothing
    * else is said before Init, so `onMessage` may be set any time before that is sent.
@@ -52,6 +52,8 @@ export interface SandboxProcess {
   freeze(): Promise<void>;
   /** Lets them run again. May be repeated. */
   unfreeze(): Promise<void>;
+  /** Lets go of it without ending it: a later life of the invoker takes it over. Only of one that `survivesAs` something. */
+  leave?(): Promise<void>;
   /** Kills everything inside at once and removes it. May be repeated; resolves when nothing is left. */
   destroy(): Promise<void>;
 }
@@ -113,6 +115,6 @@ export interface SandboxDriver {
    * `create`. @returns how many
    */
   cleanUp(): Promise<number>;
-  /** Destroys every sandbox and removes what the driver keeps on disk. May be repeated. */
+  /** Destroys every sandbox that was not left, and removes what the driver keeps on disk. May be repeated. */
   close(): Promise<void>;
 }

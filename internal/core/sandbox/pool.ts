@@ -97,8 +97,8 @@ export interface StemPolicy {
   readonly max: number;
 }
 
-/** Windows of demand that are looked at. */
-export const STEM_WINDOWS = 64;
+/** Windows of demand that are looked at: more than a hundred, so that a single burst is none of the usual. */
+export const STEM_WINDOWS = 128;
 
 /**
  * How many stem cells to keep: enough for all but one in a hundred of the windows, where a window is the time that

@@ -42,6 +42,24 @@ describe("what an operator sets for one namespace", () => {
       clear: ["min_action_memory"],
       after: { maxActionMemory: 256 },
     },
+    {
+      what: "says whether activations are stored, and takes that back",
+      old: { storeActivations: false },
+      given: { truncationSize: 0, maxActionInstances: 3 },
+      after: { storeActivations: false, truncationSize: 0, maxActionInstances: 3 },
+    },
+    {
+      what: "stores activations again",
+      old: { storeActivations: false },
+      clear: ["store_activations"],
+      after: undefined,
+    },
+    { what: "stores no activations", given: { storeActivations: false }, after: { storeActivations: false } },
+    {
+      what: "has at least one sandbox",
+      given: { maxActionInstances: 0 },
+      wrong: ["limits.overrides.max_action_instances"],
+    },
     { what: "has names", clear: ["memory"], wrong: ["clear[0]"] },
     {
       what: "is no kind that could be none",

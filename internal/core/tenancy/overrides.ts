@@ -7,6 +7,7 @@ import {
   LIMIT_BOUNDS,
   PARAMETERS_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
+  RESULT_BYTES_MAX,
   SEQUENCE_KIND,
   type ActionLimits,
 } from "../action/types.js";
@@ -24,6 +25,8 @@ export const OVERRIDE_BOUNDS = {
   maxActionConcurrency: { min: 1, max: LIMIT_BOUNDS.concurrency.max },
   maxParameterSize: { min: 0, max: PARAMETERS_BYTES_MAX },
   maxPayloadSize: { min: 0, max: PAYLOAD_BYTES_MAX },
+  truncationSize: { min: 0, max: RESULT_BYTES_MAX },
+  maxActionInstances: { min: 1, max: 10_000 },
 } as const;
 
 export type NumericOverride = keyof typeof OVERRIDE_BOUNDS;
@@ -33,10 +36,12 @@ export const NUMERIC_OVERRIDES = Object.keys(OVERRIDE_BOUNDS) as readonly Numeri
 export type NamespaceOverrides = { readonly [K in NumericOverride]?: number | undefined } & {
   /** Kinds that actions may have; undefined for all. */
   readonly allowedKinds?: readonly string[] | undefined;
+  /** False: actions that are invoked leave no record. */
+  readonly storeActivations?: boolean | undefined;
 };
 
 export type OverrideName = keyof NamespaceOverrides;
-export const OVERRIDE_NAMES: readonly OverrideName[] = ["allowedKinds", ...NUMERIC_OVERRIDES];
+export const OVERRIDE_NAMES: readonly OverrideName[] = ["allowedKinds", "storeActivations", ...NUMERIC_OVERRIDES];
 
 export const ALLOWED_KINDS_MAX = 100;
 const KIND_LENGTH_MAX = 64;
@@ -89,7 +94,7 @@ export function overridesAfter(
   clear: readonly string[],
   violations: Violations,
 ): NamespaceOverrides | undefined {
-  const after = new Map<OverrideName, number | readonly string[] | undefined>();
+  const after = new Map<OverrideName, number | boolean | readonly string[] | undefined>();
   for (const name of OVERRIDE_NAMES) if (old?.[name] !== undefined) after.set(name, old[name]);
   clear.forEach((name, i) => {
     const known = OVERRIDE_NAMES.find((one) => one === name || snake(one) === name);
@@ -105,6 +110,7 @@ export function overridesAfter(
     }
     after.set(name, value);
   }
+  if (given.storeActivations !== undefined) after.set("storeActivations", given.storeActivations);
   if (given.allowedKinds) after.set("allowedKinds", checkKinds(given.allowedKinds, violations));
   const merged = Object.fromEntries(after) as NamespaceOverrides;
   for (const what of ["Memory", "Logs", "Timeout", "Concurrency"] as const) {

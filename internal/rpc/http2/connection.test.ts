@@ -205,6 +205,21 @@ describe("a client of both servers over one connection", () => {
     }
   });
 
+  it("gets headers that need more than one frame, first and later", async () => {
+    const world = await serve();
+    const long = encodeHeaders([
+      { name: ":status", value: "200" },
+      ...Array.from({ length: 90 }, (_, i) => ({ name: `x-${i}`, value: "y".repeat(300) })),
+    ]);
+    world.answer = ({ stream }) => {
+      stream.answer(long, Buffer.alloc(0), Buffer.from("body"), TRAILERS);
+    };
+    const client = session(world);
+    for (let i = 0; i < 3; i++) {
+      expect(await ask(client, "/served")).toEqual({ status: 200, trailers: "0", body: Buffer.from("body") });
+    }
+  });
+
   it("with windows of a byte gets everything all the same", async () => {
     const world = await serve();
     world.inner.answer = Buffer.alloc(200, 3);

@@ -4,6 +4,7 @@
 import type { Http2Connection } from "./connection.js";
 import {
   Flag,
+  FRAME_BYTES_DEFAULT,
   FRAME_HEADER_BYTES,
   FrameType,
   headersFrames,
@@ -86,7 +87,7 @@ export class ServedStream {
     const { connection, id } = this;
     const size = prefix.length + data.length;
     const room = Math.min(this.sendWindow, connection.sendWindow, connection.frameBytesMax);
-    if (size > room || connection.fresh) {
+    if (size > room || headers.length > FRAME_BYTES_DEFAULT || connection.fresh) {
       this.sendHeaders(headers);
       this.send(prefix);
       this.send(Buffer.from(data.buffer, data.byteOffset, data.byteLength));

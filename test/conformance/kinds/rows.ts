@@ -403,7 +403,7 @@ export const lanes: readonly Lane[] = [
   failing,
   bomb,
   {
-    actions: { short: { timeoutMs: 1_000 } },
+    actions: { short: { timeoutMs: 3_000 } },
     rows: [
       ends(
         "short",
@@ -412,8 +412,8 @@ export const lanes: readonly Lane[] = [
         { act: "hang" },
         {
           outcome: "developerError",
-          error: "^The action exceeded its time limits of 1000 milliseconds\\.$",
-          log: ["^stdout: still here$", 'phase "run", 1000 ms after it was called'],
+          error: "^The action exceeded its time limits of 3000 milliseconds\\.$",
+          log: ["^stdout: still here$", 'phase "run", 3000 ms after it was called'],
         },
       ),
     ],
@@ -422,10 +422,10 @@ export const lanes: readonly Lane[] = [
     "hangs-at-load",
     "hangs while it is loaded: stopped at its time limit, which says so",
     {
-      error: "^The action exceeded its time limits of 1000 milliseconds during initialization\\.",
+      error: "^The action exceeded its time limits of 3000 milliseconds during initialization\\.",
       log: ["^stdout: still loading$", 'phase "init"'],
     },
-    { timeoutMs: 1_000 },
+    { timeoutMs: 3_000 },
   ),
   {
     actions: { small: { memoryMb: 128 } },

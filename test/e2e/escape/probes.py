@@ -57,11 +57,14 @@ def wall(collect):
 def files(params):
     for path in params["hostFiles"]:
         yield f"read {path}", lambda path=path: through(os.stat(path) and path)
-    for path in ["/", "/etc", "/usr/bin", "/home", "/root", "/run", "/var/tmp", "/weft", "/weft/runtime", "/dev"]:
+    # A foreign image may write to its own root, which ends with it; never to what the launcher brings.
+    image = ["/", "/etc", "/usr/bin", "/home", "/root", "/run", "/var/tmp", "/weft", "/weft/runtime", "/dev"]
+    for path in ["/weft/link", "/weft/launcher"] if params.get("foreign") else image:
         yield f"write to {path}", lambda path=path: write_new(path)
     yield "remount the root", lambda: syscall(165, 40, b"none", b"/", b"none", 0x20 | 0x1000, None)
-    yield "set a time in the image", lambda: through(os.utime("/etc/passwd") is None and "set")
-    yield "leave a program for others", lambda: through(os.chmod("/usr/bin/env", 0o4755) is None and "set")
+    if not params.get("foreign"):
+        yield "set a time in the image", lambda: through(os.utime("/etc/passwd") is None and "set")
+        yield "leave a program for others", lambda: through(os.chmod("/usr/bin/env", 0o4755) is None and "set")
 
 
 def write_new(directory):
@@ -196,7 +199,9 @@ def privileges(params):
     yield "capabilities", lambda: through(
         [f"{name} {status[name]}" for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb") if int(status[name], 16)]
     )
-    yield "become root", lambda: in_child(lambda: os.setresuid(0, 0, 0))
+    if not params.get("foreign"):
+        yield "become root", lambda: in_child(lambda: os.setresuid(0, 0, 0))
+    yield "become somebody", lambda: in_child(lambda: os.setresuid(1, 1, 1))
     yield "join the group of root", lambda: in_child(lambda: os.setgroups([0]))
     yield "a set-user-id program", set_user_id_program
     yield "mount", lambda: in_child(lambda: check(syscall(165, 40, b"none", b"/mnt", b"tmpfs", 0, None)))
@@ -332,6 +337,13 @@ SECRET = [
     "/proc/sched_debug",
     "/proc/interrupts",
     "/proc/kpagecount",
+    "/proc/kmsg",
+    "/proc/kpageflags",
+    "/proc/pressure",
+    "/proc/slabinfo",
+    "/sys/kernel/slab/dentry/objects",
+    "/proc/vmallocinfo",
+    "/proc/pagetypeinfo",
     "/proc/scsi",
     "/sys/firmware",
     "/sys/devices/virtual/powercap",

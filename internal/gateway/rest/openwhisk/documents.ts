@@ -88,12 +88,15 @@ export function apiDocument(info: HostInfo): string {
 
 /** `GET /namespaces/{ns}/limits`. */
 export function limitsDocument(quota: NamespaceLimits): string {
-  const { allowedKinds, timeoutMs, memoryMb, logsMb, concurrency, ...sizes } = boundsOf(quota.overrides);
+  const { overrides } = quota;
+  const { allowedKinds, timeoutMs, memoryMb, logsMb, concurrency, ...sizes } = boundsOf(overrides);
   return JSON.stringify({
     invocationsPerMinute: quota.invocationsPerMinute,
     concurrentInvocations: quota.concurrentInvocations,
     firesPerMinute: quota.firesPerMinute,
-    allowedKinds, // absent unless it is set
+    // Absent unless they are set.
+    allowedKinds,
+    storeActivations: overrides?.storeActivations,
     minActionMemory: memoryMb.min,
     maxActionMemory: memoryMb.max,
     minActionLogs: logsMb.min,
@@ -104,5 +107,8 @@ export function limitsDocument(quota: NamespaceLimits): string {
     maxActionConcurrency: concurrency.max,
     maxParameterSize: `${sizes.parameterBytesMax} B`,
     maxPayloadSize: `${sizes.payloadBytesMax} B`,
+    truncationSize: overrides?.truncationSize === undefined ? undefined : `${overrides.truncationSize} B`,
+    // Each sandbox that is in use is for an invocation in flight.
+    maxActionInstances: overrides?.maxActionInstances ?? quota.concurrentInvocations,
   });
 }

@@ -174,5 +174,6 @@ export const SWAGGER_DEFINITIONS: Readonly<Record<string, Schema>> = {
     maxActionConcurrency: whole(),
     maxParameterSize: text('such as "1048576 B"'),
     maxPayloadSize: text('such as "1048576 B"'),
+    maxActionInstances: whole("sandboxes of one action"),
   }),
 };

@@ -7,7 +7,12 @@ import { apiSwagger, describedOperations, hostSwagger, operationKey } from "./sw
 interface Operation {
   readonly operationId: string;
   readonly tags: readonly string[];
-  readonly parameters: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[];
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly required?: boolean;
+    readonly default?: unknown;
+  }[];
   readonly responses: Readonly<Record<string, { readonly description: string }>>;
 }
 interface Document {
@@ -49,6 +54,9 @@ describe("the Swagger document of the REST API", () => {
       const inPath = operation.parameters.filter((parameter) => parameter.in === "path");
       expect(inPath.map(({ name }) => name)).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name));
       expect(inPath.every(({ required }) => required)).toBe(true);
+      expect(inPath.filter((parameter) => parameter.name === "namespace").every((one) => one.default === "_")).toBe(
+        true,
+      );
       expect(operation.parameters.filter((parameter) => parameter.in === "body").length).toBeLessThanOrEqual(1);
       expect(new Set(operation.parameters.map((parameter) => `${parameter.in} ${parameter.name}`)).size).toBe(
         operation.parameters.length,

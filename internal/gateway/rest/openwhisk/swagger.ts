@@ -266,6 +266,8 @@ function operationOf({ path, summary }: DescribedRoute, operation: Operation | u
     required: true,
     type: "string",
     description: PATH_PARAMETERS[name] ?? "",
+    // Who tries a call out on the page of the document finds it filled in.
+    ...(name === "namespace" ? { default: "_" } : {}),
   }));
   if (!operation) return { summary, parameters, responses: { default: error("refused") } };
   const { answers, body, id, query: queryParameters = [], refusals, tag } = operation;

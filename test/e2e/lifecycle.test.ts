@@ -1,13 +1,15 @@
-// An invoker that is killed under load: what was warm is warm again for its next process, what was busy is told to its
-// callers once, and nothing of either life is left behind.
+// What becomes of sandboxes: when an invoker is killed under load, what was warm is warm again for its next process, what
+// was busy is told to its callers once, and nothing of either life is left behind; code that never loads does not burn the
+// machine.
 
 import Docker from "dockerode";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { socketDirectory } from "../../internal/assembly/socket-directory.js";
+import { WeftError } from "../../internal/base/errors.js";
 import { Outcome, Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
-import { PublicClient, refusalOf } from "../harness/client.js";
+import { PublicClient, refusalOf, services } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
 import { describeWith, serviceAddress } from "../harness/services.js";
 import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
@@ -30,7 +32,7 @@ interface Who {
   readonly n: number;
 }
 
-describeWith(UP_SERVICES, "an invoker that is killed", () => {
+describeWith(UP_SERVICES, "an invoker and its sandboxes", () => {
   const docker = new Docker({ socketPath: (serviceAddress("docker") ?? "").replace("unix://", "") });
   let open: OpenFabric;
   let client: PublicClient;
@@ -40,7 +42,12 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
     open = await openFabric({
       mode: "up",
       invokers: 1,
-      env: { WEFT_MEMBER_TTL_MS: "3s", WEFT_MEMORY_MB: "4096", WEFT_FREEZE_AFTER_MS: "2s" },
+      env: {
+        WEFT_MEMBER_TTL_MS: "3s",
+        WEFT_MEMORY_MB: "4096",
+        WEFT_FREEZE_AFTER_MS: "2s",
+        WEFT_LEAVE_SANDBOXES: "true",
+      },
     });
     state = join(open.fabric.stateDir, "invoker-1");
     client = new PublicClient(open.fabric.grpc, open.fabric.authorization);
@@ -51,9 +58,12 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
 
   afterAll(async () => {
     client.close();
+    // What it leaves when it stops for good ends by itself; a next life would remove it.
+    const { fabric } = open;
+    await fabric.down();
+    await Promise.all((await containers()).map((id) => docker.getContainer(id).remove({ force: true })));
+    rmSync(sockets(), { recursive: true, force: true });
     await open.close();
-    expect(await containers()).toEqual([]);
-    expect(existsSync(sockets())).toBe(false);
   });
 
   const sockets = (): string => socketDirectory(join(state, "sandboxes"));
@@ -110,6 +120,16 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
     },
   );
 
+  it("leaves idle sandboxes for the process that replaces it, when it is told to", async () => {
+    const before = bornOf(await together("who", WARM, 500));
+    const { pid } = open.fabric.processes().find(({ name }) => name === "invoker-1") ?? { pid: 0 };
+    open.fabric.signal("invoker-1", "SIGTERM");
+    await eventually(() => !existsSync(`/proc/${pid}`), { withinMs: 20_000 });
+    await open.fabric.restart();
+    for (const born of bornOf(await together("who", WARM, 500))) expect(before).toContain(born);
+    await nothingLeaks();
+  });
+
   it("tells each caller once that the outcome of a call in flight is unknown, and does not use its sandbox again", async () => {
     await together("who", WARM, 500);
     const refusals = [0, 1].map(() => refusalOf(client.invoke("who", { ms: 8_000 })));
@@ -141,9 +161,9 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
           expect(activation?.outcome).toBe(Outcome.SUCCESS);
           ids.push(activationId);
         } catch (thrown) {
-          const { kind, reason } = await refusalOf(Promise.reject(thrown as Error));
-          if (reason === "OUTCOME_UNKNOWN") unknown += 1;
-          else expect(kind).toBe("unavailable");
+          if (!(thrown instanceof WeftError)) throw thrown;
+          if (thrown.reason === "OUTCOME_UNKNOWN") unknown += 1;
+          else expect(thrown.kind).toBe("unavailable");
         }
       }
     });
@@ -157,6 +177,28 @@ describeWith(UP_SERVICES, "an invoker that is killed", () => {
     await Promise.all(load);
     expect(unknown).toBeLessThanOrEqual(3 * 4);
     await eventually(async () => expect((await sandboxes()).every((s) => s.running === 0)).toBe(true));
+    await nothingLeaks();
+  });
+
+  it("tells each caller of code that does not load why, without a sandbox for each, and runs it once it is put right", async () => {
+    await client.createAction("broken", `console.log("loading"); throw new Error("no database");\n`);
+    const ids: string[] = [];
+    const results = new Set<string>();
+    for (let i = 0; i < 30; i += 1) {
+      const { activation, activationId } = await client.invoke("broken");
+      expect(activation?.outcome).toBe(Outcome.DEVELOPER_ERROR);
+      results.add(activation?.resultJson ?? "");
+      ids.push(activationId);
+    }
+    expect([...results]).toEqual([expect.stringContaining("no database")]);
+    const records = await Promise.all(ids.map((id) => client.record(id)));
+    const loaded = records.filter((record) => record.initMs !== undefined);
+    const spared = records.filter((record) => record.logs.join("\n").includes("was not loaded for this activation"));
+    expect(loaded.length + spared.length).toBe(30);
+    expect(loaded.length).toBeLessThan(12);
+    await client.call(services.action.deleteAction, { namespace: "_", name: "broken", etag: "" });
+    await client.createAction("broken", `exports.main = () => ({ ok: true });\n`);
+    expect((await client.invoke("broken")).activation?.outcome).toBe(Outcome.SUCCESS);
     await nothingLeaks();
   });
 });
