@@ -72,7 +72,7 @@ export class Images {
       const { Config: config } = await this.deps.docker.getImage(image).inspect();
       return {
         program: [...listOf(config.Entrypoint), ...listOf(config.Cmd)],
-        volumes: Object.keys((config.Volumes) ?? {}),
+        volumes: Object.keys((config.Volumes as Record<string, unknown> | null) ?? {}),
       };
     } catch (thrown) {
       if ((thrown as { statusCode?: number }).statusCode === 404) return undefined;
