@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { silentLog } from "../base/log.js";
 import { systemClock } from "../boot/system.js";
+import type { SandboxProcess } from "../core/sandbox/driver.js";
 import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
 import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
 import { eventually } from "../../test/harness/eventually.js";
@@ -46,6 +47,12 @@ describeWith(["docker"], "with Docker", () => {
     });
     drivers.push(driver);
     return driver;
+  };
+
+  /** As when its invoker is killed. */
+  const abandon = (sandbox: SandboxProcess): void => {
+    if (!(sandbox instanceof DockerSandbox)) throw new Error("a sandbox of another driver");
+    sandbox.abandon();
   };
 
   const remains = async (name: string): Promise<string[]> => {
@@ -103,7 +110,7 @@ describeWith(["docker"], "with Docker", () => {
       mark: sandbox.survivesAs ?? "",
       spec: aSpec({ kind }),
     }));
-    for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) (sandbox as DockerSandbox).abandon();
+    for (const sandbox of [warm.sandbox, frozen.sandbox, stem]) abandon(sandbox);
 
     const next = aDriver(name, { reconnectMs: 20_000 });
     const adopted = new Map((await next.adopt(survivors, 10_000)).map((one) => [one.mark, one]));
@@ -142,7 +149,7 @@ describeWith(["docker"], "with Docker", () => {
     }
     const marks = [waits, spins].map(({ sandbox }) => sandbox.survivesAs ?? "");
     expect(idle.sandbox.survivesAs).toBeUndefined();
-    for (const { sandbox } of [waits, spins, idle]) (sandbox as DockerSandbox).abandon();
+    for (const { sandbox } of [waits, spins, idle]) abandon(sandbox);
     const next = aDriver("busy", { reconnectMs: 20_000 });
     const survivors = [...marks, "b0-77"].map((mark) => ({ mark, spec: aSpec() }));
     expect(await next.adopt(survivors, 2_000)).toEqual([]);
@@ -171,7 +178,7 @@ describeWith(["docker"], "with Docker", () => {
   it("a sandbox whose invoker does not come back in time ends by itself", async () => {
     const first = aDriver("alone", { reconnectMs: 300 });
     const { sandbox } = await loaded(first, `function main() { return {}; }`);
-    (sandbox as DockerSandbox).abandon();
+    abandon(sandbox);
     await eventually(async () => {
       const [container] = await docker.listContainers({
         all: true,

@@ -182,7 +182,7 @@ export class DockerDriver implements SandboxDriver {
     );
     const ids = new Map(containers.map(({ Id, Labels }) => [Labels[MARK_LABEL] ?? "", Id]));
     const adopted = await Promise.all(
-      survivors.map((survivor) => {
+      survivors.map(async (survivor) => {
         const id = ids.get(survivor.mark);
         return id === undefined ? undefined : this.#adopt(survivor, id, timeoutMs);
       }),

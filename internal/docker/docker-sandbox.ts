@@ -2,7 +2,6 @@
 
 import type { Container } from "dockerode";
 import { rm } from "node:fs/promises";
-import type { Readable } from "node:stream";
 
 import { sleep, type Clock } from "../base/clock.js";
 import type { Log } from "../base/log.js";
@@ -83,7 +82,7 @@ export class DockerSandbox implements SandboxProcess {
       this.onRawOutput(output);
     });
     this.#gate.add(stream);
-    this.#stopReading = () => (stream as Readable).destroy();
+    this.#stopReading = () => (stream as NodeJS.ReadableStream & { destroy(): void }).destroy();
     stream.on("data", (bytes: Buffer) => {
       parser.push(bytes);
       this.#gate.count(bytes.length);
