@@ -136,24 +136,30 @@ describeWith(UP_SERVICES, "two gateways", () => {
   });
 
   it("keep what all namespaces have in flight within the system's limit, with 503 and a time to come again", async () => {
-    const auths = [await namespace(), await namespace()];
+    const auths = [await namespace(), await namespace(), await namespace()];
     const code = "function main(p) { return new Promise((done) => setTimeout(() => done({}), p.ms || 0)) }";
     for (const auth of auths) await action(auth, "a", code);
     for (const auth of auths) expect(await invoke(0, auth, {})).toBe("ok");
-    const held = Array.from({ length: 170 }, (_, i) =>
-      invoke(i % 2, auths[i % 4 < 2 ? 0 : 1] ?? "", { paramsJson: '{"ms":4000}' }),
+    const held = Array.from({ length: 150 }, (_, i) =>
+      invoke(i % 2, auths[i % 4 < 2 ? 0 : 1] ?? "", { paramsJson: '{"ms":5000}' }),
+    );
+    // Of a third namespace, over REST, beside them.
+    const path = "_/actions/a?blocking=true";
+    const over = await Promise.all(
+      Array.from({ length: 60 }, () => ask(open.fabric.rest, auths[2] ?? "", "POST", path, { ms: 5_000 })),
     );
     const busy = "the system is overloaded: there are too many requests in flight";
-    // Over REST, while they run: the twenty that are refused were refused at once.
-    const refused = await eventually(async () => {
-      const answer = await ask(open.fabric.rest, auths[0] ?? "", "POST", "_/actions/a?blocking=true", {});
-      expect(answer.status, answer.text).toBe(503);
-      return answer;
-    });
-    expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
-    expect((refused.json as { error: string }).error).toBe(`${busy}.`);
+    const refused = over.filter(({ status }) => status === 503);
+    for (const { headers, json } of refused) {
+      expect([Number(headers["retry-after"]) > 0, (json as { error: string }).error]).toEqual([true, `${busy}.`]);
+    }
     const told = await Promise.all(held);
-    expect([told.filter((one) => one === "ok").length, told.filter((one) => one === busy).length]).toEqual([150, 20]);
+    expect(told.filter((one) => one !== "ok" && one !== busy)).toEqual([]);
+    const ran = told.filter((one) => one === "ok").length + over.filter(({ status }) => status === 200).length;
+    // A gateway without a moment to answer may cost a few of them, and nothing gives one more.
+    expect(ran).toBeLessThanOrEqual(150);
+    expect(ran).toBeGreaterThan(120);
+    expect(refused.length).toBeGreaterThan(0);
   });
 
   it("keep the rate of an API together, by key, whichever of them is asked", async () => {
