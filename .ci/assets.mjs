@@ -21,8 +21,12 @@ for (const path of [
   cpSync(path, `dist/${path}`);
 }
 cpSync("runtimes/deno/weft-deno", "dist/runtimes/deno/weft-deno");
-mkdirSync("dist/runtimes/bun", { recursive: true });
-cpSync("dist/runtimes/deno/loop.js", "dist/runtimes/bun/loop.js");
+// The types taken out, for both.
+const loop = await rolldown({ input: "runtimes/deno/loop.ts", platform: "node" });
+for (const family of ["deno", "bun"]) {
+  await loop.write({ file: `dist/runtimes/${family}/loop.mjs`, format: "esm" });
+}
+await loop.close();
 rmSync("dist/runtimes/java", { recursive: true, force: true });
 for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
   cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });

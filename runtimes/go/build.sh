@@ -29,15 +29,20 @@ case $function in
   *[!A-Za-z0-9_]*) echo "\"$WEFT_ACTION_MAIN\" is no name of a function in Go"; exit 1 ;;
 esac
 
+if [ -e exec ] && ! ls ./*.go >/dev/null 2>&1; then
+  cp -R . "$WEFT_OUTPUT_DIR" # built already
+  exit 0
+fi
 if ! ls ./*.go >/dev/null 2>&1; then
   echo "the archive has no .go file at its top: pack the folder's content, not the folder"
   exit 1
 fi
-[ -e go.mod ] || printf 'module action\n\ngo 1.21\n' >go.mod
+[ -e go.mod ] || printf 'module action\n\ngo %s\n' "$(go env GOVERSION | sed 's/^go\([0-9]*\.[0-9]*\).*/\1/')" >go.mod
 cp "$here/weft_loop.go" weft_loop.go
 printf 'package main\n\nfunc main() { weftServe(%s) }\n' "$function" >weft_entry.go
 
-if ! go build -trimpath -ldflags='-s -w' -o "$WEFT_OUTPUT_DIR/exec" . >"$WEFT_BUILD_DIR/said" 2>&1; then
+# Without -trimpath, which would compile the standard library anew.
+if ! go build -ldflags='-s -w' -o "$WEFT_OUTPUT_DIR/exec" . >"$WEFT_BUILD_DIR/said" 2>&1; then
   sed -e '/^# /d' \
     -e "s/^.*weft_entry\.go:.*undefined: $function\$/the source has no function $function in its package main/" \
     -e "s/^.*weft_entry\.go:[0-9:]* \(.*\) does not satisfy weftAction.*\$/$function has a signature that no action has: func(map[string]any) map[string]any, if you like with a context.Context before and an error after/" \

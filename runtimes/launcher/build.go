@@ -1,0 +1,291 @@
+package main
+
+// The build mode: source in, an archive of what sandboxes load out. The kind's build command does the work. It finds
+//
+//	WEFT_SOURCE_DIR   the source, unpacked; also its working folder
+//	WEFT_OUTPUT_DIR   where what is loaded goes, empty
+//	WEFT_BUILD_DIR    a folder for whatever it needs meanwhile
+//	WEFT_LOCK_FILE    where it writes down what it resolved, if it did
+//	WEFT_ACTION_MAIN  the function that is called
+//
+// and ends with 0, with 69 when it cannot build here, or otherwise when the source is at fault; what it printed is then the
+// reason.
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+const (
+	artifactBytesMax    = 48 * 1024 * 1024
+	lockBytesMax        = 256 * 1024
+	diagnosticsMax      = 100
+	diagnosticBytesMax  = 1024
+	buildMessageBytes   = 16 * 1024
+	buildOutputBytesMax = 256 * 1024
+	// cannotBuildHere is EX_UNAVAILABLE of sysexits.h.
+	cannotBuildHere = 69
+)
+
+const (
+	built            = 1
+	buildFailed      = 2
+	buildUnavailable = 3
+)
+
+type buildMessage struct {
+	actionName string
+	main       string
+	source     []byte
+	binary     bool
+}
+
+type diagnostic struct {
+	file         string
+	line, column int
+	text         string
+}
+
+type buildResult struct {
+	outcome     int
+	artifact    []byte
+	lock        []byte
+	diagnostics []diagnostic
+	message     string
+}
+
+// builder runs no actions: it answers one Build.
+type builder struct{ place }
+
+var errBuilds = errors.New("this sandbox builds; it runs no actions")
+
+func (b *builder) load(initMessage, *output) error { return errBuilds }
+func (b *builder) run(runMessage, *output) (int, []byte) {
+	return developerError, errorJSON(errBuilds.Error())
+}
+func (b *builder) cancel(uint32)  {}
+func (b *builder) memory() uint64 { return 0 }
+
+func (b *builder) build(m buildMessage) buildResult {
+	directory, err := os.MkdirTemp(b.work, "build-")
+	if err != nil {
+		return buildResult{outcome: buildUnavailable, message: err.Error()}
+	}
+	source, output := filepath.Join(directory, "source"), filepath.Join(directory, "output")
+	lock := filepath.Join(directory, "lock")
+	for _, folder := range []string{source, output} {
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return buildResult{outcome: buildUnavailable, message: err.Error()}
+		}
+	}
+	if m.binary {
+		err = unpack(m.source, source)
+	} else {
+		err = os.WriteFile(filepath.Join(source, "main"+b.extension), m.source, 0o644)
+	}
+	if err != nil {
+		return buildResult{outcome: buildFailed, message: err.Error()}
+	}
+	printed, status, err := b.command(m, directory, source, output, lock)
+	switch {
+	case err != nil:
+		return buildResult{outcome: buildUnavailable, message: err.Error()}
+	case status == cannotBuildHere:
+		return buildResult{outcome: buildUnavailable, message: shortened(printed)}
+	case status != 0:
+		found := diagnosticsIn(printed, source)
+		if len(printed) == 0 {
+			printed = fmt.Appendf(nil, "the build ended with exit code %d", status)
+		}
+		return buildResult{outcome: buildFailed, diagnostics: found, message: shortened(printed)}
+	}
+	artifact, err := pack(output)
+	if err != nil {
+		return buildResult{outcome: buildFailed, message: err.Error()}
+	}
+	resolved, err := readAtMost(lock, lockBytesMax)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return buildResult{outcome: buildFailed, message: err.Error()}
+	}
+	return buildResult{outcome: built, artifact: artifact, lock: resolved}
+}
+
+func (b *builder) command(m buildMessage, directory, source, output, lock string) ([]byte, int, error) {
+	main := m.main
+	if main == "" {
+		main = "main"
+	}
+	var printed []byte
+	sink := func(_ int, data []byte) {
+		printed = append(printed, data[:min(len(data), buildOutputBytesMax-len(printed))]...)
+	}
+	child, err := start(startOptions{
+		argv: b.program,
+		env: environment(map[string]string{
+			"HOME":             directory,
+			"TMPDIR":           directory,
+			"WEFT_SOURCE_DIR":  source,
+			"WEFT_OUTPUT_DIR":  output,
+			"WEFT_BUILD_DIR":   directory,
+			"WEFT_LOCK_FILE":   lock,
+			"WEFT_ACTION_MAIN": main,
+		}),
+		dir:     source,
+		grouped: true,
+		sink:    sink,
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	child.bury()
+	return printed, exitCode(child.status), nil
+}
+
+// Most compilers and linters say file:line:column: text, or file:line: text.
+var diagnosticForm = regexp.MustCompile(`^(?:vet: )?([^\s:][^:]*):(\d+):(?:(\d+):)? (.+)$`)
+
+func diagnosticsIn(printed []byte, source string) (found []diagnostic) {
+	for line := range strings.Lines(string(printed)) {
+		parts := diagnosticForm.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+		if parts == nil || len(found) == diagnosticsMax {
+			continue
+		}
+		number, err := strconv.Atoi(parts[2])
+		if err != nil {
+			continue
+		}
+		column, _ := strconv.Atoi(parts[3]) // none: 0
+		file := strings.TrimPrefix(strings.TrimPrefix(parts[1], source+"/"), "./")
+		text := parts[4][:min(len(parts[4]), diagnosticBytesMax)]
+		found = append(found, diagnostic{file, number, column, string(validUTF8([]byte(text)))})
+	}
+	return found
+}
+
+func shortened(printed []byte) string {
+	text := bytes.TrimSpace(printed)
+	if len(text) <= buildMessageBytes {
+		return string(validUTF8(text))
+	}
+	return string(bytes.ToValidUTF8(text[:buildMessageBytes-4], nil)) + "\n..."
+}
+
+// pack makes the same bytes of the same files: sorted, and without times.
+func pack(directory string) ([]byte, error) {
+	var packed bytes.Buffer
+	archive := zip.NewWriter(&packed)
+	files := 0
+	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == directory {
+			return err
+		}
+		name, err := filepath.Rel(directory, path)
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		header := &zip.FileHeader{Name: filepath.ToSlash(name), Method: zip.Deflate}
+		switch {
+		case entry.IsDir():
+			header.Name += "/"
+			header.SetMode(fs.ModeDir | 0o755)
+			_, err = archive.CreateHeader(header)
+			return err
+		case info.Mode()&fs.ModeSymlink != 0:
+			header.SetMode(fs.ModeSymlink | 0o777)
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			to, err := archive.CreateHeader(header)
+			if err == nil {
+				_, err = to.Write([]byte(target))
+			}
+			return err
+		case info.Mode().IsRegular():
+			files++
+			header.SetMode(0o644 | info.Mode().Perm()&0o111)
+			to, err := archive.CreateHeader(header)
+			if err != nil {
+				return err
+			}
+			from, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer from.Close()
+			if _, err = io.Copy(to, from); err == nil && packed.Len() > artifactBytesMax {
+				err = tooLargeArtifact
+			}
+			return err
+		default:
+			return fmt.Errorf("the build made %q, which is neither a file, a folder nor a symbolic link", name)
+		}
+	})
+	if err == nil && files == 0 {
+		err = errors.New("the build made no files")
+	}
+	if err = errors.Join(err, archive.Close()); err != nil {
+		return nil, err
+	}
+	if packed.Len() > artifactBytesMax {
+		return nil, tooLargeArtifact
+	}
+	return packed.Bytes(), nil
+}
+
+var tooLargeArtifact = fmt.Errorf("what was built is larger than allowed: more than %d bytes packed", artifactBytesMax)
+
+func readAtMost(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("the list of what was resolved is larger than allowed: more than %d bytes", most)
+	}
+	return text, err
+}
+
+func decodeBuild(data []byte) (m buildMessage, err error) {
+	err = fields(data, func(number int, value uint64, chunk []byte) {
+		switch number {
+		case 1:
+			m.actionName = string(chunk)
+		case 2:
+			m.main = string(chunk)
+		case 3:
+			m.source = chunk
+		case 4:
+			m.binary = value != 0
+		}
+	})
+	return m, err
+}
+
+func encodeBuildResult(result buildResult) []byte {
+	m := putNumber(nil, 1, uint64(result.outcome))
+	m = putText(m, 2, result.artifact)
+	m = putText(m, 3, validUTF8(result.lock))
+	for _, d := range result.diagnostics {
+		one := putText(nil, 1, d.file)
+		one = putNumber(one, 2, uint64(d.line))
+		one = putNumber(one, 3, uint64(d.column))
+		m = putChunk(m, 4, putText(one, 4, d.text))
+	}
+	return putChunk(nil, 5, putText(m, 5, result.message))
+}
