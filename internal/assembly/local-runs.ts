@@ -5,8 +5,10 @@ import { join } from "node:path";
 
 import { WeftError } from "../base/errors.js";
 import { newBootId } from "../base/ids.js";
-import type { Log } from "../base/log.js";
+import { silentLog, type Log } from "../base/log.js";
+import { MetricsRegistry } from "../base/metrics.js";
 import { systemClock, systemRandom } from "../boot/system.js";
+import { buildFailed, needsBuild } from "../core/action/build.js";
 import { sandboxKindOf } from "../core/action/image.js";
 import { BLACKBOX_KIND } from "../core/action/types.js";
 import type { DriverAbilities, SandboxDriver } from "../core/sandbox/driver.js";
@@ -18,6 +20,10 @@ import {
   type LocalEnd,
   type LocalWatcher,
 } from "../invoker/local-run.js";
+import { BuildOutcome } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { BuildDesk } from "../invoker/build-desk.js";
+import { invokerMetrics } from "../invoker/metrics.js";
+import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import { INVOKER_DEFAULTS } from "./settings.js";
@@ -67,7 +73,7 @@ export class LocalRuns {
   /**
    * The concrete kind.
    * @param image of a blackbox action
-   * @throws invalidArgument UNKNOWN_KIND; failedPrecondition for what does not run without a fabric
+   * @throws invalidArgument UNKNOWN_KIND; failedPrecondition IMAGE_NEEDED for an image, which is no child process
    */
   kindOf(kind: string, image = ""): string {
     if (kind === BLACKBOX_KIND) {
@@ -77,21 +83,41 @@ export class LocalRuns {
       });
     }
     const found = this.#manifest.resolve(kind);
-    if (found?.build) {
-      throw new WeftError(
-        "failedPrecondition",
-        "BUILD_NEEDED",
-        `${found.kind} is built when it is deployed, not here`,
-        {
-          fix: "weft action update NAME FILE, then weft action invoke NAME --blocking",
-        },
-      );
-    }
     if (found) return found.kind;
     const there = this.#manifest.kinds.map((one) => one.kind).join(", ");
     throw new WeftError("invalidArgument", "UNKNOWN_KIND", `kind: there is no ${kind}; there is ${there}`, {
       fields: [{ field: "kind", description: `there is no ${kind}` }],
     });
+  }
+
+  /**
+   * What is loaded: of a kind that is compiled what a build sandbox makes of the source, as when it is deployed.
+   * @throws invalidArgument BUILD_FAILED with file and line; failedPrecondition when it cannot be built here
+   */
+  async built(action: LocalAction, signal: AbortSignal): Promise<LocalAction> {
+    const kind = this.#manifest.find(action.kind);
+    const { code, binary, main, key } = action;
+    if (!kind || !needsBuild(kind, code, binary)) return action;
+    const desk = new BuildDesk({
+      driver: this.#driver,
+      manifest: this.#manifest,
+      clock: systemClock,
+      log: silentLog,
+      metrics: invokerMetrics(new MetricsRegistry("invoker")),
+      parallelBuilds: 1,
+      ...invokerSettings({ memoryMb: action.limits.memoryMb }),
+    });
+    const stop = (): void => desk.close();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      const actionName = key.slice(key.lastIndexOf("/") + 1);
+      const { result } = await desk.build({ kind: kind.kind, build: { actionName, main, source: code, binary } });
+      if (result?.outcome === BuildOutcome.BUILT) return { ...action, code: result.artifact, binary: true };
+      const { diagnostics = [], message: problem = "nothing was said" } = result ?? {};
+      throw buildFailed({ digest: "", durationMs: 0, lock: "", artifact: undefined, diagnostics, problem });
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
   }
 
   /** As `runLocally`. */

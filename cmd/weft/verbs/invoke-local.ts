@@ -93,8 +93,12 @@ async function once(
   }
   const defaults = subject.defaults.map(({ key, valueJson }) => ({ key, valueJson: Buffer.from(valueJson) }));
   const { dim, red } = screen.colours;
-  const end = await runs.run(
-    action,
+  const loaded = await orInItsImage(
+    values,
+    screen.progress(`building ${subject.shown}`, runs.built(action, io.signal)),
+  );
+  const running = runs.run(
+    loaded,
     {
       namespace: action.key.split("/", 1)[0] ?? "",
       apiKey: subject.apiKey,
@@ -115,9 +119,23 @@ async function once(
     },
     io.signal,
   );
+  const end = await orInItsImage(values, running);
   show(screen, action, end);
   if (io.signal.aborted) return INTERRUPTED;
   return end.outcome === "success" ? 0 : end.outcome === "platformError" ? 3 : 1;
+}
+
+/** A machine without a language may have its image. */
+async function orInItsImage<T>(values: Values, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (!(thrown instanceof WeftError) || thrown.reason !== "IMAGE_MISSING" || values.flag("docker")) throw thrown;
+    throw new WeftError(thrown.kind, thrown.reason, thrown.message, {
+      cause: thrown,
+      fix: "weft action invoke --local --docker …    (in its image), or install the language on this machine",
+    });
+  }
 }
 
 function show(screen: Screen, action: LocalAction, end: LocalEnd): void {
