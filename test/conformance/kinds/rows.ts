@@ -86,7 +86,7 @@ function doesNotLoad(key: string, name: string, usual: Expectation, use: Use = {
             // Not `rejects`: another test may be the current one by then, and that wants to be waited for by its own.
             const refusal = await deployed.then(
               () => "it was deployed",
-              (thrown: Error) => thrown.message,
+              (thrown: unknown) => String(thrown),
             );
             expect(refusal).toMatch(new RegExp(refused.replaceAll("{line}", String(line)), "s"));
             return;
