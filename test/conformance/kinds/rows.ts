@@ -4,6 +4,7 @@
 import { expect } from "vitest";
 
 import type { Timestamp } from "../../../internal/gen/google/protobuf/timestamp.pb.js";
+import { eventually } from "../../harness/eventually.js";
 import { RuntimePeer } from "../../harness/runtime-peer.js";
 import type { Expectation } from "./family.js";
 import type { Ended, KindWorld, Use } from "./world.js";
@@ -82,7 +83,12 @@ function doesNotLoad(key: string, name: string, usual: Expectation, use: Use = {
           const { refused } = world.family.can.expects[key] ?? {};
           const deployed = world.deploy(key, { file: key, ...use });
           if (refused !== undefined) {
-            await expect(deployed).rejects.toThrow(new RegExp(refused.replaceAll("{line}", String(line)), "s"));
+            // Not `rejects`: another test may be the current one by then, and that wants to be waited for by its own.
+            const refusal = await deployed.then(
+              () => "it was deployed",
+              (thrown: unknown) => String(thrown),
+            );
+            expect(refusal).toMatch(new RegExp(refused.replaceAll("{line}", String(line)), "s"));
             return;
           }
           await deployed;
@@ -337,8 +343,11 @@ const bomb: Lane = {
         const bombed = await exploding;
         if (bombed.outcome === "success") {
           const { code, stderr } = bombed.result as { code: number; stderr: string };
-          expect(stderr).toMatch(/fork|resource|temporarily/i);
-          expect(code).not.toBe(0);
+          // A driver that looks every so often may come too late for processes that take a moment.
+          if (world.driver.abilities.pidsLimit === "exact") {
+            expect(stderr).toMatch(/fork|resource|temporarily/i);
+            expect(code).not.toBe(0);
+          }
         } else expect(bombed.error).toMatch(/more than \d+ processes|exhausted its memory|resource|fork/i);
       },
     },
@@ -384,7 +393,7 @@ const canceling: Lane = {
           expect(await peer.init(family.source("action"), init)).toMatchObject({ ok: true });
           const running = peer.run({ act: "until-cancelled" });
           const { lastCall } = peer;
-          await expect.poll(() => peer.printed(lastCall), { timeout: 10_000 }).toEqual(["stdout: waiting"]);
+          await eventually(() => peer.printed(lastCall).includes("stdout: waiting"), { withinMs: 10_000 });
           peer.cancel(lastCall, "the caller hung up");
           expect((await running).result).toEqual({ cancelled: true });
           expect((await peer.run({ act: "array" })).outcome).toBe("success");
