@@ -729,6 +729,9 @@ describe("a dispatcher", () => {
       all.invoker.done(1);
       await settle();
       expect(next.results).toMatchObject([{ kind: "done" }]);
+      // The new life heard of the old one's links: it would refuse a lower number.
+      const { hellos } = all.invoker;
+      expect(hellos).toEqual([...new Set(hellos)].sort((a, b) => a - b));
     });
 
     it("moves what was not sent yet to other invokers", async () => {

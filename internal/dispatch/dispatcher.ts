@@ -107,6 +107,7 @@ export class Dispatcher {
   #avoidScheduler = "";
   #request = 0;
   #linkSequence = 0;
+  #workLinks = 0;
   #cancelReconnect = (): void => {};
   #heartbeatMs = 500;
   #stops: (() => void)[] = [];
@@ -369,6 +370,7 @@ export class Dispatcher {
         clock: this.deps.clock,
         random: this.deps.random,
         log: this.deps.log,
+        nextLink: () => (this.#workLinks += 1),
         done: (flight, done) => this.#done(flight, done),
         notStarted: (flight, reason) => this.#notStarted(flight, reason),
         lost: (flight, error) => this.#lost(flight, error),

@@ -65,6 +65,11 @@ export interface WorkPeerDeps<F extends Flight> {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /**
+   * Number of the next link: it rises over all peers. The next life of an invoker may answer at the address of the one
+   * before, and would take a lower number for an older link.
+   */
+  readonly nextLink: () => number;
   readonly done: (flight: F, done: Done) => void;
   /** Proven not to have started. */
   readonly notStarted: (flight: F, reason: NackReason | "unknown") => void;
@@ -86,7 +91,6 @@ export class WorkPeer<F extends Flight> {
   #link: Link<WorkResponseItem, WorkRequestItem> | undefined;
   #welcomed = false;
   #call = 0;
-  #linkSequence = 0;
   #callCredits = 0;
   #byteCredits = 0;
   #bytesInFlight = 0;
@@ -125,7 +129,6 @@ export class WorkPeer<F extends Flight> {
   connect(): void {
     if (this.#link || this.#closed) return;
     this.#welcomed = false;
-    this.#linkSequence += 1;
     const link = this.deps.network.dial(this.address, workLink);
     this.#link = link;
     link.onItem = (item) => this.#receive(item);
@@ -137,7 +140,7 @@ export class WorkPeer<F extends Flight> {
           dispatcherId: this.deps.dispatcherId,
           bootId: this.deps.bootId,
           wireVersion: 1,
-          linkSequence: this.#linkSequence,
+          linkSequence: this.deps.nextLink(),
         },
       },
     });

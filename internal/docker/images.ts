@@ -72,7 +72,7 @@ export class Images {
       const { Config: config } = await this.deps.docker.getImage(image).inspect();
       return {
         program: [...listOf(config.Entrypoint), ...listOf(config.Cmd)],
-        volumes: Object.keys((config.Volumes as Record<string, unknown> | null) ?? {}),
+        volumes: keysOf(config.Volumes),
       };
     } catch (thrown) {
       if ((thrown as { statusCode?: number }).statusCode === 404) return undefined;
@@ -143,6 +143,11 @@ export class Images {
 }
 
 class TransferFailed extends Error {}
+
+/** Docker says null where its types do not. */
+function keysOf(of: object | null): readonly string[] {
+  return Object.keys(of ?? {});
+}
 
 function listOf(value: string | string[] | null | undefined): readonly string[] {
   if (value === null || value === undefined) return [];

@@ -278,6 +278,7 @@ export class SandboxHost {
     this.#countDemand(action);
     const stem = this.#findStem(action);
     if (stem) {
+      this.#loads.mayStart(action.revisionId, this.deps.clock.monoMs());
       this.#remember(key, { sandbox: stem });
       stem.claim(action, by);
       this.#writeDown(stem);
@@ -289,6 +290,7 @@ export class SandboxHost {
       this.#refuse(undefined, by, action, "noRoom", `${action.memoryMb} MiB do not fit; ${this.freeMb} MiB are free`);
       return;
     }
+    this.#loads.mayStart(action.revisionId, this.deps.clock.monoMs());
     const sandbox = this.#add(action.kind, action.memoryMb);
     this.#remember(key, { sandbox });
     sandbox.claim(action, by);
@@ -313,7 +315,7 @@ export class SandboxHost {
   /** Code that does not load gets no sandbox until it is tried again. @returns false when it is to be tried */
   #standIn(key: string, action: ActionAsk, by: SandboxOrder): boolean {
     const { clock, log } = this.deps;
-    const verdict = this.#loads.mayStart(action.revisionId, clock.monoMs());
+    const verdict = this.#loads.known(action.revisionId, clock.monoMs());
     if (verdict.kind === "load") return false;
     this.#next += 1;
     const sandbox = this.#addAs(this.#next, action.kind, 0); // it takes no memory
@@ -655,9 +657,8 @@ export class SandboxHost {
 
   #findStem(action: ActionAsk): Sandbox | undefined {
     for (const sandbox of this.#sandboxes.values()) {
-      if (sandbox.state === "stem" && sandbox.kind === action.kind && sandbox.memoryMb === action.memoryMb) {
-        return sandbox;
-      }
+      if (sandbox.state !== "stem" || !sandbox.evictable) continue; // one that is dying serves nobody
+      if (sandbox.kind === action.kind && sandbox.memoryMb === action.memoryMb) return sandbox;
     }
     return undefined;
   }

@@ -881,6 +881,10 @@ export class Sandbox implements Pooled {
     }
     if (this.#dying) return;
     this.#dying = true;
+    if (this.#runs.size === 0) {
+      this.#bury(); // at once: its slots must not be granted to anybody
+      return;
+    }
     // Why it ended is for the driver to say, if it does so soon.
     this.#cancelExitWait = this.deps.clock.after(EXIT_WAIT_MS, () => this.#bury());
   }

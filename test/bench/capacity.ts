@@ -77,6 +77,7 @@ async function accounted(
   const groups = new Map<string, readonly number[]>([
     ...context.fabric.processes().map((one) => [one.name, [one.pid]] as const),
     ["sandboxes", pidsWith("/runtime/server.")],
+    ["launchers", pidsWith("/weft/launcher/")],
     ["postgres", pidsWith("postgres: ")],
   ]);
   const from = new Map([...groups].map(([name, pids]) => [name, cpuMs(pids)]));

@@ -13,6 +13,11 @@ const PYTHON = "local/openwhisk-python:3.11";
 const ACTIONLOOP = "local/openwhisk-actionloop:1";
 const SKELETON = "local/openwhisk-dockerskeleton:1";
 
+interface Activation {
+  readonly activationId: string;
+  readonly response: { readonly status: string; readonly result: Readonly<Record<string, unknown>> };
+}
+
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
 describeWith(UP_SERVICES, "OpenWhisk's runtimes", () => {
@@ -22,8 +27,7 @@ describeWith(UP_SERVICES, "OpenWhisk's runtimes", () => {
   }, 240_000);
   afterAll(() => open.close());
 
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  const send = async (method: string, path: string, body?: unknown): Promise<any> => {
+  const send = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const answer = await fetch(`${open.fabric.rest}/api/v1/namespaces/_/${path}`, {
       method,
       headers: { authorization: open.fabric.authorization, "content-type": "application/json" },
@@ -38,9 +42,8 @@ describeWith(UP_SERVICES, "OpenWhisk's runtimes", () => {
     });
     expect(stored).toMatchObject({ name });
   };
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  const invoke = (name: string, params: object = {}): Promise<any> =>
-    send("POST", `actions/${name}?blocking=true`, params);
+  const invoke = async (name: string, params: object = {}): Promise<Activation> =>
+    (await send("POST", `actions/${name}?blocking=true`, params)) as Activation;
   const logsOf = (id: string, count: number): Promise<readonly string[]> =>
     eventually(async () => {
       const { logs } = (await send("GET", `activations/${id}`)) as { readonly logs?: readonly string[] };
@@ -60,7 +63,7 @@ describeWith(UP_SERVICES, "OpenWhisk's runtimes", () => {
     const first = await invoke("node");
     expect(first.response.result).toEqual({ runs: 1, name: "/guest/node", activation: first.activationId });
     expect((await logsOf(first.activationId, 2)).toSorted()).toEqual(["stderr: err", "stdout: out"]);
-    expect((await invoke("node")).response.result.runs).toBe(2);
+    expect((await invoke("node")).response.result["runs"]).toBe(2);
     expect((await invoke("node", { act: "reject" })).response).toMatchObject({
       status: "application error",
       result: { error: { code: 7 } },
@@ -88,7 +91,7 @@ describeWith(UP_SERVICES, "OpenWhisk's runtimes", () => {
     expect((await invoke("nodezip", { n: 0 })).response.result).toEqual({ zipped: 0 });
     const startMs = performance.now();
     const all = await Promise.all([1, 2, 3].map((n) => invoke("nodezip", { n })));
-    expect(all.map(({ response }) => response.result.zipped as number)).toEqual([1, 2, 3]);
+    expect(all.map(({ response }) => response.result["zipped"])).toEqual([1, 2, 3]);
     expect(performance.now() - startMs).toBeLessThan(850);
     await put("nodebad", { image: NODEJS, code: "function main( {" });
     expect((await invoke("nodebad")).response).toMatchObject({

@@ -30,10 +30,17 @@ describeWith(UP_SERVICES, "an action with an image", () => {
     await open.close();
   });
 
+  /** What answers here have: of an action, an activation or a refusal. */
   interface Answer {
     readonly status: number;
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any
-    readonly json: any;
+    readonly json: {
+      readonly exec: object;
+      readonly annotations: readonly { readonly key: string; readonly value: unknown }[];
+      readonly activationId: string;
+      readonly response: { readonly status: string; readonly result: Readonly<Record<string, unknown>> };
+      readonly logs?: readonly string[];
+      readonly error: string;
+    };
   }
   const send = async (method: string, path: string, body?: unknown): Promise<Answer> => {
     const answer = await fetch(`${open.fabric.rest}/api/v1/namespaces/_/${path}`, {
@@ -41,7 +48,7 @@ describeWith(UP_SERVICES, "an action with an image", () => {
       headers: { authorization: open.fabric.authorization, "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    return { status: answer.status, json: await answer.json() };
+    return { status: answer.status, json: (await answer.json()) as Answer["json"] };
   };
   const put = (name: string, exec: object): Promise<Answer> =>
     send("PUT", `actions/${name}?overwrite=true`, { exec: { kind: "blackbox", ...exec } });
@@ -53,7 +60,7 @@ describeWith(UP_SERVICES, "an action with an image", () => {
     expect([stored.status, stored.json.exec]).toEqual([200, { kind: "blackbox", image, binary: false }]);
     expect(stored.json.annotations).toContainEqual({ key: "exec", value: "blackbox" });
     expect((await send("GET", "actions/plain")).json.exec).toEqual({ kind: "blackbox", image, binary: false });
-    const listed = (await send("GET", "actions")).json as readonly { name: string; annotations: unknown }[];
+    const listed = (await send("GET", "actions")).json as unknown as readonly { name: string; annotations: unknown }[];
     expect(listed.find(({ name }) => name === "plain")?.annotations).toContainEqual({ key: "exec", value: "blackbox" });
     const first = await invoke("plain", { act: "lines" });
     expect(first.json.response).toMatchObject({ status: "success", result: {} });
@@ -64,8 +71,8 @@ describeWith(UP_SERVICES, "an action with an image", () => {
       ]),
     );
     const logs = await eventually(async () => {
-      const { json } = await send("GET", `activations/${first.json.activationId as string}/logs`);
-      return (json.logs as readonly string[] | undefined)?.length === 4 && (json.logs as readonly string[]);
+      const { json } = await send("GET", `activations/${first.json.activationId}/logs`);
+      return json.logs?.length === 4 && json.logs;
     });
     expect(logs.map((line) => line.replace(/^\S+ /, "")).sort()).toEqual([
       "stderr: err 1",
@@ -83,14 +90,14 @@ describeWith(UP_SERVICES, "an action with an image", () => {
 
   it("is handed its code, text or binary, and its main", async () => {
     await put("coded", { image, code: "some code", main: "niam" });
-    expect((await invoke("coded", { act: "request" })).json.response.result.init).toMatchObject({
+    expect((await invoke("coded", { act: "request" })).json.response.result["init"]).toMatchObject({
       code: "some code",
       binary: false,
       main: "niam",
     });
     const archive = Buffer.from("UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==", "base64").toString("base64");
     await put("coded", { image, code: archive, binary: true });
-    expect((await invoke("coded", { act: "request" })).json.response.result.init).toMatchObject({
+    expect((await invoke("coded", { act: "request" })).json.response.result["init"]).toMatchObject({
       code: archive,
       binary: true,
     });
@@ -100,7 +107,7 @@ describeWith(UP_SERVICES, "an action with an image", () => {
     await put("missing", { image: "127.0.0.1:9/nobody/image" });
     const { json } = await invoke("missing");
     expect(json.response).toMatchObject({ status: "action developer error" });
-    expect(json.response.result.error).toMatch(/^Failed to pull container image '127\.0\.0\.1:9\/nobody\/image'\./);
+    expect(json.response.result["error"]).toMatch(/^Failed to pull container image '127\.0\.0\.1:9\/nobody\/image'\./);
   });
 
   it("that the installation does not allow is refused with 400", async () => {
