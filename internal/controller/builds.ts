@@ -27,7 +27,7 @@ const PASSED_OVER: readonly string[] = ["NOT_BUILT_HERE", "IMAGE_MISSING", "BUIL
 /** Builds under way here; each holds its source in memory. */
 export const BUILDS_MAX = 64;
 /** To wait for a turn and a sandbox, over what the recipe allows. */
-const WAIT_MS = 75_000;
+const WAIT_MS = 100_000;
 
 export interface BuildsDeps {
   readonly store: BuildStore;

@@ -15,7 +15,7 @@ import type { InvokerMetrics } from "./metrics.js";
 /** Builds that wait for their turn; more are for another invoker, or for later. */
 export const BUILDS_WAITING_MAX = 16;
 /** How long one waits for its turn. */
-export const BUILD_WAIT_MS = 30_000;
+export const BUILD_WAIT_MS = 60_000;
 /** Numbers of build sandboxes begin here: those of other sandboxes never come so far. */
 const FIRST_NUMBER = 0x4000_0000;
 

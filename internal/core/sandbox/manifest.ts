@@ -14,7 +14,7 @@ export type LauncherMode = (typeof LAUNCHER_MODES)[number] | "build";
 
 /** How source of a kind becomes what its sandboxes load. */
 export interface BuildRecipe {
-  /** Rises when the same source would become something else: what older ones built is not taken any more. */
+  /** Rises when the same source would become something else: what older ones built is not taken any more. Default 1. */
   readonly version: number;
   /** Image that build sandboxes are made from. */
   readonly image: string;
@@ -174,7 +174,7 @@ function kindOf(family: string, entry: unknown, at: string): RuntimeKind {
 function recipeOf(build: unknown, at: string): BuildRecipe {
   const fields = object(build, at);
   return {
-    version: count(fields["version"], `${at}.version`),
+    version: count(fields["version"] ?? 1, `${at}.version`),
     image: text(fields["image"], `${at}.image`),
     memoryMb: count(fields["memoryMb"], `${at}.memoryMb`),
     timeoutMs: count(fields["timeoutMs"], `${at}.timeoutMs`),
