@@ -8,7 +8,16 @@ const clock = "Take a Clock (internal/base/clock.ts).";
 const random = "Take a Random (internal/base/random.ts).";
 
 export default defineConfig(
-  { ignores: ["dist/**", "internal/gen/**", "node_modules/**", "bench-results/**", ".weft/**", "test/conformance/kinds/sources/**"] },
+  {
+    ignores: [
+      "dist/**",
+      "internal/gen/**",
+      "node_modules/**",
+      "bench-results/**",
+      ".weft/**",
+      "test/conformance/kinds/sources/**",
+    ],
+  },
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
   },

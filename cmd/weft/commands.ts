@@ -120,6 +120,11 @@ const actionOptions: readonly OptionSpec[] = [
   { name: "logsize", value: "MIB", help: "log output kept per activation, MiB (default 10)" },
   { name: "concurrency", short: "c", value: "N", help: "runs at once in one sandbox (default 1)" },
   {
+    name: "instances",
+    value: "N",
+    help: "most sandboxes at once; 0 takes the limit back (default: as many as are needed)",
+  },
+  {
     name: "web",
     value: "MODE",
     choices: ["true", "raw", "false"],

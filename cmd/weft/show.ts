@@ -49,14 +49,16 @@ export function limitsJson(limits: Limits | undefined): unknown {
       memoryMb: limits.memoryMb,
       logsMb: limits.logsMb,
       concurrency: limits.concurrency,
+      instances: limits.instances,
     }
   );
 }
 
 export function limitsText(limits: Limits | undefined): string | undefined {
   if (!limits) return undefined;
-  const { timeoutMs, memoryMb, logsMb, concurrency } = limits;
-  return `${timeoutMs} ms, ${memoryMb} MiB, logs ${logsMb ?? 10} MiB, concurrency ${concurrency}`;
+  const { timeoutMs, memoryMb, logsMb, concurrency, instances } = limits;
+  const most = instances === undefined ? "" : `, at most ${instances} ${instances === 1 ? "sandbox" : "sandboxes"}`;
+  return `${timeoutMs} ms, ${memoryMb} MiB, logs ${logsMb ?? 10} MiB, concurrency ${concurrency}${most}`;
 }
 
 export function activationJson(activation: Activation): unknown {

@@ -122,7 +122,8 @@ export class ActionService {
     const change = this.#input(action, namespace, request);
     await this.#notThroughBinding(namespace, name);
     const { entities, manifest, random } = this.deps;
-    const bounds = boundsOf((await this.deps.limitsOf(namespace)).overrides);
+    const { overrides, concurrentInvocations } = await this.deps.limitsOf(namespace);
+    const bounds = boundsOf(overrides, concurrentInvocations);
     let built: Built | undefined;
     const written = await updated({
       expected: revisionOfEtag(action.etag),
@@ -157,7 +158,8 @@ export class ActionService {
 
   async #create(input: ActionChange, keepFailed: boolean) {
     const { entities, manifest, random } = this.deps;
-    const bounds = boundsOf((await this.deps.limitsOf(input.namespace)).overrides);
+    const { overrides, concurrentInvocations } = await this.deps.limitsOf(input.namespace);
+    const bounds = boundsOf(overrides, concurrentInvocations);
     const write = newAction(input, manifest, newRevisionId(random), bounds);
     const built = await this.#built(write, keepFailed);
     const { draft, code } = withBuild(write, built);

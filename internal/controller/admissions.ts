@@ -4,7 +4,7 @@
 import { WeftError } from "../base/errors.js";
 import type { EntityChange } from "../core/action/store.js";
 import { CONCURRENCY_LIMIT, RATE_LIMIT, type Throttles, type Verdict } from "../core/throttle/throttle.js";
-import { checkKindAllowed, limitsProblem } from "../core/tenancy/overrides.js";
+import { checkKindAllowed, limitsProblem, tighterInstances } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import type { ControllerMetrics } from "./metrics.js";
 import type { Places, Runnable } from "./queue-dispatcher.js";
@@ -70,7 +70,7 @@ export class Admissions implements Places {
   /** What the limits of whoever owns an action, and of whoever invokes it, say of its runs. */
   async bounded(namespace: string, resolved: Resolved): Promise<Runnable> {
     const [owner, caller] = await Promise.all([this.limitsOf(resolved.action.namespace), this.limitsOf(namespace)]);
-    const maxInstances = owner.overrides?.maxActionInstances ?? 0;
+    const maxInstances = tighterInstances(resolved.ask.maxInstances, owner.overrides?.maxActionInstances);
     const truncationBytes = caller.overrides?.truncationSize;
     const unstored = caller.overrides?.storeActivations === false;
     if (maxInstances === resolved.ask.maxInstances && truncationBytes === undefined && !unstored) return resolved;

@@ -7,6 +7,7 @@ import type { ApiStore } from "../core/api/store.js";
 import { basePathFor, parseRequestPath } from "../core/api/template.js";
 import { isKeyUuid } from "../core/tenancy/key.js";
 import { checkName } from "../core/tenancy/name.js";
+import { tighterInstances } from "../core/tenancy/overrides.js";
 import type { NamespaceLimits, TenancyStore } from "../core/tenancy/store.js";
 import { quotaToWire } from "../dispatch/overrides-wire.js";
 import { everybodyBlocked, ownersKey } from "../core/tenancy/subject.js";
@@ -84,7 +85,10 @@ export class ResolveService {
     if (this.deps.manifest.find(action.exec.kind)?.deprecated) throw deprecated(action.exec.kind);
     const { overrides } = await this.deps.limitsOf(action.namespace);
     return {
-      ask: askToWire({ ...resolved.ask, maxInstances: overrides?.maxActionInstances ?? 0 }),
+      ask: askToWire({
+        ...resolved.ask,
+        maxInstances: tighterInstances(resolved.ask.maxInstances, overrides?.maxActionInstances),
+      }),
       shard: resolved.shard,
       namespace: action.namespace,
       name: action.name,

@@ -237,14 +237,16 @@ function compositeOf({ annotations, exec }: Action): Resolved["composite"] {
 }
 
 /** What a scheduler must know of an action. */
-export function askOf(action: Pick<Action, "namespace" | "name" | "revisionId" | "exec" | "limits">): ActionAsk {
+export function askOf(
+  action: Pick<Action, "namespace" | "name" | "revisionId" | "exec" | "limits" | "maxInstances">,
+): ActionAsk {
   return {
     key: qualifiedKey(action),
     revisionId: action.revisionId,
     kind: sandboxKindOf(action.exec),
     memoryMb: action.limits.memoryMb,
     concurrency: action.limits.concurrency,
-    maxInstances: 0,
+    maxInstances: action.maxInstances ?? 0,
     timeoutMs: action.limits.timeoutMs,
   };
 }

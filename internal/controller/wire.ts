@@ -70,7 +70,7 @@ function limitsOfWire(limits: Limits | undefined): LimitsInput | undefined {
   const given: { -readonly [K in keyof ActionLimits]?: number } = {};
   for (const name of LIMIT_NAMES) if (limits[name] !== 0) given[name] = limits[name];
   if (limits.logsMb !== undefined) given.logsMb = limits.logsMb;
-  return given;
+  return { ...given, instances: limits.instances };
 }
 
 // ---- entities ----
@@ -133,7 +133,7 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES, bindin
     },
     parameters: action.parameters.map(keyValueToWire),
     annotations: action.annotations.map(keyValueToWire),
-    limits: { ...action.limits },
+    limits: { ...action.limits, instances: action.maxInstances },
     publish: action.publish,
     updateTime: timestamp(action.updatedWallMs),
     etag: etagOf(action.revision),

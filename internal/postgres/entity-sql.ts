@@ -46,6 +46,7 @@ export interface EntityRow {
   readonly memory_mb: number | null;
   readonly logs_mb: number | null;
   readonly concurrency: number | null;
+  readonly max_instances: number | null;
   /** JSON array of keys; of sequences. */
   readonly components: string | null;
   /** Build as JSON text; of actions that were built. */
@@ -85,6 +86,7 @@ const WRITTEN = [
   "binding_namespace",
   "binding_name",
   "build",
+  "max_instances",
 ] as const;
 
 export const READ = [...WRITTEN, "revision", "updated_ms"].map((name) => `e.${name}`).join(", ");
@@ -127,6 +129,7 @@ export function draftValues(
     readonly parameters?: readonly KeyValue[];
     readonly exec?: Exec;
     readonly limits?: Action["limits"];
+    readonly maxInstances?: number | undefined;
     readonly revisionId?: string;
     readonly trigger?: string;
     readonly action?: string;
@@ -158,6 +161,7 @@ export function draftValues(
     draft.binding?.namespace,
     draft.binding?.name,
     draft.exec?.build && JSON.stringify(draft.exec.build),
+    draft.maxInstances,
   ];
 }
 
@@ -178,6 +182,7 @@ export function entityOf(row: EntityRow): EntityOf[EntityKind] {
         exec: execOf(row),
         parameters: keyValuesOf(row.parameters),
         limits: limitsOf(row),
+        maxInstances: row.max_instances ?? undefined,
         revisionId: row.revision_id ?? "",
       };
     case "package": {

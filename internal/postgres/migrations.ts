@@ -9,6 +9,7 @@ import { feeds } from "./migrations/0006-feeds.js";
 import { subjects } from "./migrations/0007-subjects.js";
 import { apis } from "./migrations/0008-apis.js";
 import { builds } from "./migrations/0009-builds.js";
+import { maxInstances } from "./migrations/0010-max-instances.js";
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -27,4 +28,5 @@ export const migrations: readonly Migration[] = [
   { number: 7, name: "subjects", sql: subjects },
   { number: 8, name: "apis", sql: apis },
   { number: 9, name: "builds", sql: builds },
+  { number: 10, name: "max-instances", sql: maxInstances },
 ];

@@ -363,6 +363,31 @@ export function throttlesSuite(what: string, start: () => Promise<OpenFabric>): 
         }, WITHIN);
       });
 
+      it("has no more sandboxes of an action than that itself allows", async () => {
+        const ns = await aNamespace();
+        const exec = {
+          kind: "nodejs:default",
+          code: `const id = Math.random(); function main(p) {
+            return new Promise((done) => setTimeout(() => done({ id }), p.ms || 0));
+          }`,
+        };
+        const put = (limits: object): Promise<Asked> => ns.ask("PUT", "actions/one?overwrite=true", { exec, limits });
+        const made = await put({ instances: 1 });
+        expect(made.json.limits).toEqual({ timeout: 60_000, memory: 256, logs: 10, concurrency: 1, instances: 1 });
+        const answers = await Promise.all(Array.from({ length: 4 }, () => ns.invoke("one", { ms: 200 })));
+        expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+        expect(new Set(answers.map(({ json }) => json.id as number)).size).toBe(1);
+        for (const [instances, text] of [
+          [101, "Max action instance concurrency must not exceed your namespace concurrency of 100."],
+          [-1, "Action container concurrency must be greater than or equal to 0."],
+          [1.5, "instance concurrency limit must be whole number"],
+        ] as const) {
+          const refused = await put({ instances });
+          expect([refused.status, refused.json.error]).toEqual([400, expect.stringContaining(text)]);
+        }
+        expect((await put({ instances: 0 })).json.limits).not.toHaveProperty("instances");
+      });
+
       it("lets old actions be read and deleted, and ends their activations with the limit's text (#119)", async () => {
         const ns = await aNamespace();
         await ns.action("old", ECHO, { limits: { memory: 256 } });

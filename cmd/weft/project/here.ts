@@ -158,6 +158,7 @@ function actionState({ name, exec, parameters, annotations, limits, etag }: Acti
       memoryMb: limits?.memoryMb ?? DEFAULT_LIMITS.memoryMb,
       logsMb: limits?.logsMb ?? DEFAULT_LIMITS.logsMb,
       concurrency: limits?.concurrency ?? DEFAULT_LIMITS.concurrency,
+      instances: limits?.instances,
     },
     etag,
   };

@@ -460,14 +460,20 @@ export function removedAnnotations(here: readonly KeyValue[], wanted: readonly K
     .filter((key) => !asked.has(key) && !PLATFORM_ANNOTATIONS.has(key) && !isOptional(key));
 }
 
-function limitDifferences(here: ActionLimits, wanted: ActionLimits): string[] {
+type Limited = ActionLimits & { readonly instances?: number | undefined };
+
+function limitDifferences(here: Limited, wanted: Limited): string[] {
   const named = [
     ["timeout", "timeoutMs", " ms"],
     ["memory", "memoryMb", " MiB"],
     ["logs", "logsMb", " MiB"],
     ["concurrency", "concurrency", ""],
   ] as const;
-  return named
+  const differences = named
     .filter(([, field]) => here[field] !== wanted[field])
     .map(([name, field, unit]) => `${name} ${here[field]} → ${wanted[field]}${unit}`);
+  if (wanted.instances !== undefined && wanted.instances !== (here.instances ?? 0)) {
+    differences.push(`instances ${here.instances ?? "unlimited"} → ${wanted.instances || "unlimited"}`);
+  }
+  return differences;
 }

@@ -52,7 +52,8 @@ export interface ActionState extends Entity {
   /** Of a sequence: "/namespace/[package/]name". */
   readonly components: readonly string[];
   readonly parameters: readonly KeyValue[];
-  readonly limits: ActionLimits;
+  /** Without `instances`, what is there stays. */
+  readonly limits: ActionLimits & { readonly instances?: number | undefined };
 }
 
 export interface TriggerState extends Entity {

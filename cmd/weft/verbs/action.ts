@@ -159,8 +159,12 @@ async function given(cli: Cli, values: Values, file: string | undefined) {
     memoryMb: values.number("memory", 1, UINT32_MAX) ?? 0,
     logsMb,
     concurrency: values.number("concurrency", 1, UINT32_MAX) ?? 0,
+    instances: values.number("instances", 0, UINT32_MAX),
   };
-  const limited = logsMb !== undefined || limits.timeoutMs + limits.memoryMb + limits.concurrency > 0;
+  const limited =
+    logsMb !== undefined ||
+    limits.instances !== undefined ||
+    limits.timeoutMs + limits.memoryMb + limits.concurrency > 0;
   const exec = file === undefined ? execWithoutCode(cli, values) : execOf(cli, values, file);
   return {
     parameters: keyValues(await collect(values.pairs("param"), values.text("param-file"), cli.io)),

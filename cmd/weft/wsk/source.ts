@@ -336,7 +336,7 @@ function encrypted(item: Members): { readonly problem?: string } {
   return { problem: `its parameters ${keys.join(", ")} are encrypted there: create it here with their values` };
 }
 
-function limitsOf(item: Members): ActionLimits {
+function limitsOf(item: Members): ActionLimits & { readonly instances?: number } {
   const members = membersOf(item.get("limits") ?? "{}");
   const number = (name: string, otherwise: number): number => {
     const text = members.get(name);
@@ -347,6 +347,7 @@ function limitsOf(item: Members): ActionLimits {
     memoryMb: number("memory", DEFAULT_LIMITS.memoryMb),
     logsMb: number("logs", DEFAULT_LIMITS.logsMb),
     concurrency: number("concurrency", DEFAULT_LIMITS.concurrency),
+    ...(members.has("instances") ? { instances: number("instances", 0) } : {}),
   };
 }
 

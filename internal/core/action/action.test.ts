@@ -13,6 +13,7 @@ import {
   type ActionInput,
 } from "./action.js";
 import { isTruthy, keyValuesJson } from "./key-values.js";
+import { boundsOf } from "../tenancy/overrides.js";
 import { DEFAULT_LIMITS } from "./limits.js";
 import { CODE_BYTES_MAX, PARAMETERS_BYTES_MAX, type Action, type KeyValue } from "./types.js";
 
@@ -190,6 +191,7 @@ describe("a new action", () => {
       { limits: { memoryMb: 513, logsMb: 11, concurrency: 501 } },
       [/memory_mb/, /logs_mb/, /concurrency/],
     ],
+    ["a broken number of sandboxes", { limits: { instances: 1.5 } }, [/^limits.instances: must be between 0/]],
     [
       "a parameter that is no JSON",
       { parameters: [{ key: "a", valueJson: "{", init: false }] },
@@ -269,6 +271,7 @@ describe("an update of an action", () => {
     ["of nothing raises the patch", {}, { version: "0.0.2" }],
     ["with a version takes it", { version: "2" }, { version: "2.0.0" }],
     ["merges limits field by field", { limits: { logsMb: 0 } }, { limits: { ...old.limits, logsMb: 0 } }],
+    ["sets how many sandboxes there may be", { limits: { instances: 3 } }, { maxInstances: 3, limits: old.limits }],
     ["replaces parameters that are given", { parameters: [kv("b", 2)] }, { parameters: [kv("b", 2)] }],
     ["empties parameters that are named", { updateFields: ["parameters"] }, { parameters: [] }],
     [
@@ -293,6 +296,18 @@ describe("an update of an action", () => {
     expect(draft.revisionId).toBe("r2");
     expect(draft.exec).toEqual(old.exec);
     expect(code).toBeUndefined();
+  });
+
+  it("keeps how many sandboxes there may be, until it is taken back", () => {
+    const limited = { ...old, maxInstances: 3 };
+    expect(changedAction(limited, change({ limits: { logsMb: 1 } }), manifest, "r2").draft.maxInstances).toBe(3);
+    expect(changedAction(limited, change({}), manifest, "r2").draft.maxInstances).toBe(3);
+    const back = change({ limits: { instances: 0 } });
+    expect(changedAction(limited, back, manifest, "r2").draft.maxInstances).toBeUndefined();
+    const bounds = boundsOf(undefined, 2);
+    expect(() => changedAction(old, change({ limits: { instances: 3 } }), manifest, "r2", bounds)).toThrow(
+      "limits.instances: must be between 0 (no limit) and 2",
+    );
   });
 
   it("with code replaces all of it", () => {

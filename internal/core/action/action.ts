@@ -19,7 +19,7 @@ import {
 import { loadedExec } from "./build.js";
 import { checkExec, hasCode, type ExecInput } from "./exec.js";
 import { checkKeyValues, mergeKeyValues, type KeyValueRules } from "./key-values.js";
-import { defaultLimits, mergeLimits, type LimitsInput } from "./limits.js";
+import { defaultLimits, mergeInstances, mergeLimits, type LimitsInput } from "./limits.js";
 import type { Draft, Revision } from "./store.js";
 import { PARAMETERS_BYTES_MAX, type Action, type Exec, type KeyValue, type Package } from "./types.js";
 
@@ -64,6 +64,7 @@ export function newAction(
   checkKeyValues("annotations", input.annotations, ANNOTATION_RULES, violations);
   const version = firstVersion(input, violations);
   const limits = mergeLimits(defaultLimits(bounds), input.limits ?? {}, violations, bounds);
+  const maxInstances = mergeInstances(undefined, input.limits?.instances, violations, bounds.instancesMax);
   if (!input.exec) violations.add("exec", "is required");
   const exec = input.exec && checkExec(input.exec, manifest, input.namespace, violations);
   violations.check();
@@ -79,6 +80,7 @@ export function newAction(
       exec,
       parameters: parametersOf(exec, input.parameters),
       limits,
+      maxInstances,
       revisionId,
     },
     code: hasCode(exec) ? input.exec.code : undefined,
@@ -106,6 +108,9 @@ export function changedAction(
     mask.has("limits", change.limits !== undefined) && change.limits
       ? mergeLimits(old.limits, change.limits, violations, bounds)
       : old.limits;
+  const maxInstances = mask.has("limits", change.limits !== undefined)
+    ? mergeInstances(old.maxInstances, change.limits?.instances, violations, bounds.instancesMax)
+    : old.maxInstances;
   if (mask.names("limits") && !change.limits) violations.add("limits", "is named in update_fields but not given");
   if (mask.names("exec") && !change.exec) violations.add("exec", "is named in update_fields but not given");
   const replaced = mask.has("exec", change.exec !== undefined) ? change.exec : undefined;
@@ -127,6 +132,7 @@ export function changedAction(
       exec,
       parameters: parametersOf(exec, kept),
       limits,
+      maxInstances,
       revisionId,
     },
     code: hasCode(exec) ? replaced?.code : undefined,

@@ -2,7 +2,10 @@ import type { Violations } from "../../base/violations.js";
 import { LIMIT_BOUNDS, type ActionLimits } from "./types.js";
 
 /** Limits as a request gives them: undefined is not given. */
-export type LimitsInput = { readonly [K in keyof ActionLimits]?: number | undefined };
+export type LimitsInput = { readonly [K in keyof ActionLimits]?: number | undefined } & {
+  /** 0 takes it back. */
+  readonly instances?: number | undefined;
+};
 
 export type LimitBounds = Readonly<Record<keyof ActionLimits, { readonly min: number; readonly max: number }>>;
 
@@ -48,4 +51,20 @@ export function mergeLimits(
     merged[name] = value;
   }
   return merged;
+}
+
+/** Most sandboxes of an action: what is given, else what was there. Adds what is out of bounds to the violations. */
+export function mergeInstances(
+  old: number | undefined,
+  given: number | undefined,
+  violations: Violations,
+  max: number,
+): number | undefined {
+  if (given === undefined) return old;
+  if (given === 0) return undefined;
+  if (!Number.isInteger(given) || given < 0 || given > max) {
+    const what = "invocations that the namespace may have in flight";
+    violations.add("limits.instances", `must be between 0 (no limit) and ${max}, the ${what}, not ${given}`);
+  }
+  return given;
 }

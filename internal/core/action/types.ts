@@ -104,6 +104,8 @@ export interface Action extends Stored {
   readonly exec: Exec;
   readonly parameters: readonly KeyValue[];
   readonly limits: ActionLimits;
+  /** Most sandboxes of it at once; undefined: as many as its namespace may have. */
+  readonly maxInstances?: number | undefined;
   /** Random, new with each write: a sandbox serves exactly one. */
   readonly revisionId: string;
 }

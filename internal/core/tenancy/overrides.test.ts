@@ -9,6 +9,7 @@ import {
   NUMERIC_OVERRIDES,
   OVERRIDE_BOUNDS,
   overridesAfter,
+  tighterInstances,
   type NamespaceOverrides,
 } from "./overrides.js";
 
@@ -141,4 +142,15 @@ describe("the kinds of a namespace", () => {
       }),
     );
   });
+});
+
+it.each([
+  [undefined, undefined, 0],
+  [0, 0, 0],
+  [3, undefined, 3],
+  [0, 5, 5],
+  [3, 5, 3],
+  [5, 3, 3],
+])("of %s sandboxes for the action and %s for the namespace, %d hold", (action, namespace, holds) => {
+  expect(tighterInstances(action, namespace)).toBe(holds);
 });

@@ -56,6 +56,8 @@ export interface ActionBounds extends Readonly<Record<keyof ActionLimits, Bound>
   readonly parameterBytesMax: number;
   readonly payloadBytesMax: number;
   readonly allowedKinds: readonly string[] | undefined;
+  /** Most sandboxes that an action may ask to have at most: more can never run at once. */
+  readonly instancesMax: number;
 }
 
 export const INSTALLATION_BOUNDS: ActionBounds = {
@@ -63,10 +65,14 @@ export const INSTALLATION_BOUNDS: ActionBounds = {
   parameterBytesMax: PARAMETERS_BYTES_MAX,
   payloadBytesMax: PAYLOAD_BYTES_MAX,
   allowedKinds: undefined,
+  instancesMax: 0xffff_ffff,
 };
 
-export function boundsOf(overrides: NamespaceOverrides | undefined): ActionBounds {
-  if (!overrides) return INSTALLATION_BOUNDS;
+/** @param concurrentInvocations of the namespace */
+export function boundsOf(overrides: NamespaceOverrides | undefined, concurrentInvocations?: number): ActionBounds {
+  const instancesMax = concurrentInvocations ?? INSTALLATION_BOUNDS.instancesMax;
+  if (!overrides)
+    return concurrentInvocations === undefined ? INSTALLATION_BOUNDS : { ...INSTALLATION_BOUNDS, instancesMax };
   const { memoryMb, logsMb, timeoutMs, concurrency } = LIMIT_BOUNDS;
   return {
     memoryMb: boundOf(overrides.minActionMemory, overrides.maxActionMemory, memoryMb),
@@ -76,6 +82,7 @@ export function boundsOf(overrides: NamespaceOverrides | undefined): ActionBound
     parameterBytesMax: overrides.maxParameterSize ?? PARAMETERS_BYTES_MAX,
     payloadBytesMax: overrides.maxPayloadSize ?? PAYLOAD_BYTES_MAX,
     allowedKinds: overrides.allowedKinds,
+    instancesMax,
   };
 }
 
@@ -185,4 +192,10 @@ export function limitsAfter(
   const overrides = overridesAfter(old.overrides, given.overrides ?? {}, clear, violations);
   const { invocationsPerMinute, firesPerMinute, concurrentInvocations } = { ...old, ...given };
   return { invocationsPerMinute, firesPerMinute, concurrentInvocations, ...(overrides ? { overrides } : {}) };
+}
+
+/** The smaller of two limits of sandboxes, of which 0 and undefined are none. @returns 0 for none */
+export function tighterInstances(action: number | undefined, namespace: number | undefined): number {
+  if (!action || !namespace) return action || namespace || 0;
+  return Math.min(action, namespace);
 }

@@ -140,7 +140,7 @@ function readDraft(body: ReadonlyMap<string, JsonText>, { namespace, quota }: Id
   const exec = readExec(body.get("exec"), namespace);
   const parameters = readKeyValues(body, "parameters");
   const annotations = readKeyValues(body, "annotations");
-  const limits = readLimits(body.get("limits"), boundsOf(quota.overrides));
+  const limits = readLimits(body.get("limits"), boundsOf(quota.overrides, quota.concurrentInvocations));
   const version = readVersion(body);
   const publish = readBoolean(body, "publish");
   const read = { exec, parameters, annotations, limits, version, publish };
@@ -283,16 +283,23 @@ function readLimits(text: JsonText | undefined, bounds: ActionBounds): Limits | 
   if (typeOf(text) !== "object") throw malformed("'limits' must be an object");
   const members = membersOf(text);
   const read = (name: keyof typeof LIMIT_RULES): number | undefined => readLimit(members, name, bounds);
-  const instances = members.get("instances");
-  if (instances !== undefined && instances !== "null") {
-    throw malformed("limits.instances is not supported: the platform starts as many sandboxes as are needed");
-  }
   return {
     timeoutMs: read("timeout") ?? 0,
     memoryMb: read("memory") ?? 0,
     logsMb: read("logs"),
     concurrency: read("concurrency") ?? 0,
+    instances: readInstances(members.get("instances"), bounds.instancesMax),
   };
+}
+
+function readInstances(text: JsonText | undefined, max: number): number | undefined {
+  if (text === undefined || text === "null") return undefined;
+  const value = typeOf(text) === "number" ? Number(text) : NaN;
+  if (!Number.isInteger(value)) throw malformed("instance concurrency limit must be whole number");
+  if (value < 0) throw malformed("Action container concurrency must be greater than or equal to 0.");
+  if (value > max)
+    throw malformed(`Max action instance concurrency must not exceed your namespace concurrency of ${max}.`);
+  return value;
 }
 
 function readLimit(
@@ -349,6 +356,7 @@ function writeLimits(limits: Limits | undefined): JsonText {
   const { timeoutMs, memoryMb, logsMb, concurrency } = LIMIT_BOUNDS;
   return (
     `{"timeout":${limits?.timeoutMs ?? timeoutMs.default},"memory":${limits?.memoryMb ?? memoryMb.default}` +
-    `,"logs":${limits?.logsMb ?? logsMb.default},"concurrency":${limits?.concurrency ?? concurrency.default}}`
+    `,"logs":${limits?.logsMb ?? logsMb.default},"concurrency":${limits?.concurrency ?? concurrency.default}` +
+    `${limits?.instances === undefined ? "" : `,"instances":${limits.instances}`}}`
   );
 }

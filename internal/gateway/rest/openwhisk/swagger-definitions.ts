@@ -67,6 +67,7 @@ export const SWAGGER_DEFINITIONS: Readonly<Record<string, Schema>> = {
     memory: bounded("memory, MiB", LIMIT_BOUNDS.memoryMb),
     logs: bounded("log output that is kept, MiB", LIMIT_BOUNDS.logsMb),
     concurrency: bounded("runs at once in one sandbox", LIMIT_BOUNDS.concurrency),
+    instances: { type: "integer", minimum: 0, description: "most sandboxes at once; not there, or 0: no limit" },
   }),
   Exec: object(
     {
