@@ -258,6 +258,9 @@ export class FakeSandbox implements SandboxProcess {
         this.canceled.push(message.value.reason);
         this.#cancels.get(message.value.call)?.abort();
         return;
+      case "build":
+        this.disconnect(); // as a runtime does with what it does not know
+        return;
       case undefined:
         throw new Error("a sandbox was told nothing");
     }
