@@ -3,7 +3,13 @@
 
 import { describe, expect, it } from "vitest";
 
-import { FromSandbox, LogStream, RunOutcome, ToSandbox } from "../../internal/gen/weft/runtime/v1/sandbox.pb.js";
+import {
+  BuildOutcome,
+  FromSandbox,
+  LogStream,
+  RunOutcome,
+  ToSandbox,
+} from "../../internal/gen/weft/runtime/v1/sandbox.pb.js";
 
 const from = (message: FromSandbox["message"]): string =>
   Buffer.from(FromSandbox.encode({ message }).finish()).toString("hex");
@@ -77,6 +83,33 @@ const frames = {
       deadlineWallMs: 1_700_000_000_000,
       apiKey: "u:k",
       traceparent: "00-1-2-01",
+    },
+  }),
+  build: to({
+    $case: "build",
+    value: { actionName: "hello", main: "niam", source: Buffer.from([0, 1, 255]), binary: true },
+  }),
+  built: from({
+    $case: "buildResult",
+    value: {
+      outcome: BuildOutcome.BUILT,
+      artifact: Buffer.from([1, 0, 255]),
+      lock: "ü v1.0.0",
+      diagnostics: [],
+      message: "",
+    },
+  }),
+  notBuilt: from({
+    $case: "buildResult",
+    value: {
+      outcome: BuildOutcome.FAILED,
+      artifact: Buffer.alloc(0),
+      lock: "",
+      diagnostics: [
+        { file: "main.go", line: 4, column: 9, text: "undefined: q" },
+        { file: "ü.go", line: 70_000, column: 0, text: "" },
+      ],
+      message: "two mistakes",
     },
   }),
   cancel: to({ $case: "cancel", value: { call: 1, reason: "too late" } }),

@@ -41,6 +41,14 @@ func TestWhatWeSayIsWhatGeneratedCodeWouldSay(t *testing.T) {
 		"logs": encodeLogs(7, []logLine{
 			{stream: stdout, nanos: 1, text: []byte("one")}, {stream: stderr, nanos: 1 << 52},
 		}),
+		"built": encodeBuildResult(buildResult{
+			outcome: built, artifact: []byte{1, 0, 255}, lock: []byte("ü v1.0.0"),
+		}),
+		"notBuilt": encodeBuildResult(buildResult{
+			outcome: buildFailed, message: "two mistakes", diagnostics: []diagnostic{
+				{file: "main.go", line: 4, column: 9, text: "undefined: q"}, {file: "ü.go", line: 70_000},
+			},
+		}),
 	} {
 		if hex.EncodeToString(got) != hex.EncodeToString(want[name]) {
 			t.Errorf("%s: %x, want %x", name, got, want[name])
@@ -60,6 +68,7 @@ func TestWhatIsSaidToUsIsHeard(t *testing.T) {
 			namespace: "gäst", actionName: "/gäst/hello", actionVersion: "0.0.1", transactionID: "tid", remainingMs: 60_000,
 			deadlineWallMs: 1_700_000_000_000, apiKey: "u:k", traceparent: "00-1-2-01",
 		},
+		"build":  buildMessage{actionName: "hello", main: "niam", source: []byte{0, 1, 255}, binary: true},
 		"cancel": cancelMessage{call: 1, reason: "too late"},
 	} {
 		got, err := decodeToSandbox(given[name])
