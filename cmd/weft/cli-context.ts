@@ -38,9 +38,12 @@ export class Cli {
     return this.#connection;
   }
 
+  /** What else is asked just now, instead of Weft here. */
+  elsewhere: string | undefined;
+
   /** Where an error came from: the address, once it was called. */
   get called(): string | undefined {
-    return this.#network && this.#connection?.grpc;
+    return this.elsewhere ?? (this.#network && this.#connection?.grpc);
   }
 
   /** Calls an rpc of Weft. @throws WeftError as the server said it, with what mends it here */

@@ -238,6 +238,16 @@ function steps(mode: "dev" | "up"): void {
   it("brings a namespace over REST, and changes nothing when it is run again", async () => {
     await fabric.ok("rule", "disable", "greet-rule");
     await fabric.ok("package", "update", "tools", "--shared", "yes");
+    // Means nothing, and is told as it was given.
+    const authorization = `Basic ${Buffer.from(fabric.auth).toString("base64")}`;
+    for (const [path, body] of [
+      ["actions/greet/twice", '{"publish":true,"limits":{"timeout":5000}}'],
+      ["triggers/greeted", '{"publish":true}'],
+    ] as const) {
+      const put = { method: "PUT", headers: { authorization, "content-type": "application/json" }, body };
+      const changed = await http(fabric.rest, `/api/v1/namespaces/_/${path}?overwrite=true`, put);
+      expect(changed.json()).toMatchObject(JSON.parse(body) as object);
+    }
     const there = await openFabric({ mode: "dev" });
     try {
       const bring = (...args: readonly string[]) =>
@@ -309,6 +319,8 @@ function steps(mode: "dev" | "up"): void {
   it("says whose key is wrong, and where nobody answers", async () => {
     const bad = await fabric.weft("wsk-import", "--apihost", fabric.rest, "--auth", `nobody:${"k".repeat(64)}`);
     expect([bad.code, bad.stderr]).toEqual([1, expect.stringMatching(/answers GET \/api\/v1\/namespaces with 401/)]);
+    expect(bad.stderr).toContain(`from ${fabric.rest}`);
+    expect(bad.stderr).toMatch(/run +weft wsk-import --auth UUID:KEY/);
     const nobody = await fabric.weft("wsk-import", "--apihost", "http://127.0.0.1:9", "--auth", "a:b");
     expect([nobody.code, nobody.stderr]).toEqual([3, expect.stringMatching(/does not answer/)]);
   });

@@ -12,7 +12,8 @@ import { Package, PackageServiceService } from "../../../internal/gen/weft/packa
 import { ApiServiceService } from "../../../internal/gen/weft/api/v1/api.pb.js";
 import { Rule, RuleServiceService } from "../../../internal/gen/weft/rule/v1/rule.pb.js";
 import { Trigger, TriggerServiceService } from "../../../internal/gen/weft/trigger/v1/trigger.pb.js";
-import { SEQUENCE_KIND, type KeyValue } from "../../../internal/core/action/types.js";
+import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
+import { SEQUENCE_KIND, type ActionLimits, type KeyValue } from "../../../internal/core/action/types.js";
 import type { Cli } from "../cli-context.js";
 import { createApi, deleteApi } from "./apis.js";
 import { removedAnnotations, type Step } from "./plan.js";
@@ -114,7 +115,12 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
         const isSequence = wanted.kind === SEQUENCE_KIND;
         const request = {
           action: await actionOf(wanted, namespace, etag),
-          updateFields: ["exec", "annotations", ...(isSequence ? [] : ["parameters", "limits"])],
+          updateFields: [
+            "exec",
+            "annotations",
+            ...(isSequence ? [] : ["parameters", "limits"]),
+            ...publishField(wanted),
+          ],
           allowMissing: false,
           deleteAnnotations: removedAnnotations(here.annotations, wanted.annotations),
           keepFailedBuild: false,
@@ -134,13 +140,26 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
       }
       const { trigger, action, annotations } = wanted;
       const version = versionOf(wanted, etag);
-      const rule = Rule.fromPartial({ namespace, name, trigger, action, annotations: [...annotations], version, etag });
+      const rule = Rule.fromPartial({
+        namespace,
+        name,
+        trigger,
+        action,
+        annotations: [...annotations],
+        publish: wanted.publish ?? false,
+        version,
+        etag,
+      });
       const stored =
         step.change === "create"
           ? await cli.call(RuleServiceService.createRule, { rule }, { what })
           : await cli.call(
               RuleServiceService.updateRule,
-              { rule, updateFields: ["trigger", "action", "annotations"], allowMissing: false },
+              {
+                rule,
+                updateFields: ["trigger", "action", "annotations", ...publishField(wanted)],
+                allowMissing: false,
+              },
               { what },
             );
       if (stored.active === wanted.active) return;
@@ -168,6 +187,15 @@ function versionOf({ version }: { readonly version?: string | undefined }, etag:
   return etag === "" ? (version ?? "") : "";
 }
 
+/** Only of what was read where it is told: a manifest says nothing of it. */
+function publishField({ publish }: { readonly publish?: boolean | undefined }): readonly string[] {
+  return publish === undefined ? [] : ["publish"];
+}
+
+function isDefault(limits: ActionLimits): boolean {
+  return Object.entries(DEFAULT_LIMITS).every(([name, value]) => limits[name as keyof ActionLimits] === value);
+}
+
 async function actionOf(wanted: ActionState, namespace: string, etag: string): Promise<Action> {
   const { kind, main, binary, image, components, name, parameters, annotations, limits } = wanted;
   const code = wanted.code && Buffer.from(await wanted.code());
@@ -186,7 +214,9 @@ async function actionOf(wanted: ActionState, namespace: string, etag: string): P
     exec: isSequence
       ? { kind, components: [...components] }
       : { kind, main, binary, image: image ?? "", ...(code ? { code } : {}) },
-    ...(isSequence ? {} : { parameters: [...parameters], limits }),
+    publish: wanted.publish ?? false,
+    // A sequence's limits bound nothing: they are kept as they were given, so that they are told as they were.
+    ...(isSequence ? (isDefault(limits) ? {} : { limits }) : { parameters: [...parameters], limits }),
   });
 }
 
@@ -225,7 +255,7 @@ async function takeTrigger(
   const replace = (one: Trigger): Promise<Trigger> =>
     cli.call(
       TriggerServiceService.updateTrigger,
-      { trigger: one, updateFields: ["parameters", "annotations"], allowMissing: false },
+      { trigger: one, updateFields: ["parameters", "annotations", ...publishField(wanted)], allowMissing: false },
       { what },
     );
   let stored: Trigger;
@@ -252,6 +282,7 @@ function triggerOf(wanted: TriggerState, namespace: string, etag: string, more: 
     version: versionOf(wanted, etag),
     parameters: [...parameters],
     annotations: [...annotations, ...more],
+    publish: wanted.publish ?? false,
   });
 }
 

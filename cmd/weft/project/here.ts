@@ -142,9 +142,10 @@ function packageState(one: Package): PackageState {
   return { name, publish, parameters, annotations, etag, ...(binding ? { binding } : {}) };
 }
 
-function actionState({ name, exec, parameters, annotations, limits, etag }: Action): ActionState {
+function actionState({ name, exec, parameters, annotations, limits, publish, etag }: Action): ActionState {
   return {
     name,
+    publish,
     kind: exec?.kind ?? "",
     main: exec?.main ?? "",
     binary: exec?.binary ?? false,
@@ -164,10 +165,11 @@ function actionState({ name, exec, parameters, annotations, limits, etag }: Acti
   };
 }
 
-function triggerState({ name, parameters, annotations, etag }: Trigger): TriggerState {
+function triggerState({ name, parameters, annotations, publish, etag }: Trigger): TriggerState {
   const feed = stringOf(annotations, "feed");
   return {
     name,
+    publish,
     parameters,
     annotations: annotations.filter(({ key }) => key !== FEED_DIGEST),
     ...(feed === undefined ? {} : { feed: { action: feed, digest: stringOf(annotations, FEED_DIGEST) } }),
@@ -175,8 +177,8 @@ function triggerState({ name, parameters, annotations, etag }: Trigger): Trigger
   };
 }
 
-function ruleState({ name, trigger, action, active, annotations, etag }: Rule): RuleState {
-  return { name, trigger, action, active, annotations, etag };
+function ruleState({ name, trigger, action, active, annotations, publish, etag }: Rule): RuleState {
+  return { name, trigger, action, active, annotations, publish, etag };
 }
 
 function stringOf(annotations: readonly KeyValue[], key: string): string | undefined {

@@ -89,6 +89,30 @@ describe("planOf", () => {
     ["what is new", { actions: [anAction()] }, {}, ["create | action | a"]],
     ["what is the same", { actions: [anAction()] }, { actions: [anAction()] }, ["leave | action | a"]],
     [
+      "publish, which only what tells of it changes",
+      { actions: [anAction({ publish: true })], triggers: [aTrigger({ publish: false })], rules: [aRule()] },
+      {
+        actions: [anAction({ publish: false })],
+        triggers: [aTrigger({ publish: true })],
+        rules: [aRule({ publish: true })],
+      },
+      ["change | action | a | publish true", "change | trigger | t | publish false", "leave | rule | r"],
+    ],
+    [
+      "what cannot be read there, until it was made here",
+      {
+        packages: [aPackage({ sealed: "its x are encrypted" }), aPackage({ name: "q", sealed: "its x are encrypted" })],
+        actions: [anAction({ name: "p/a" }), anAction({ name: "q/a" })],
+      },
+      { packages: [aPackage()] },
+      [
+        "leave | package | p | stays as it is here: its x are encrypted",
+        "refuse | package | q | its x are encrypted: create it here with their values",
+        "create | action | p/a",
+        "refuse | action | q/a | its package q cannot be",
+      ],
+    ],
+    [
       "a default kind, and main",
       { actions: [anAction({ kind: "nodejs:default", main: "main" })] },
       { actions: [anAction()] },

@@ -175,6 +175,7 @@ class Planner {
       ...(isSequence ? [] : keyDifferences("parameter", here.parameters, wanted.parameters)),
       ...annotationDifferences(here.annotations, wanted.annotations),
       ...(isSequence ? [] : limitDifferences(here.limits, wanted.limits)),
+      ...publishDifference(here, wanted),
     ];
   }
 
@@ -190,6 +191,7 @@ class Planner {
       ? [
           ...keyDifferences("parameter", here.parameters, wanted.parameters),
           ...annotationDifferences(here.annotations, wanted.annotations),
+          ...publishDifference(here, wanted),
           ...(told && here.feed?.action === wanted.feed.action && here.feed.digest !== wanted.feed.digest
             ? ["what the feed is told"]
             : []),
@@ -212,6 +214,7 @@ class Planner {
           ...(here.action === wanted.action ? [] : [`action ${here.action} → ${wanted.action}`]),
           ...(here.active === wanted.active ? [] : [wanted.active ? "active" : "inactive"]),
           ...annotationDifferences(here.annotations, wanted.annotations),
+          ...publishDifference(here, wanted),
         ]
       : [];
     return this.#step(base, problem, differences);
@@ -250,12 +253,17 @@ class Planner {
     const asked = base.wanted && "annotations" in base.wanted ? ownerOf(base.wanted)?.project : undefined;
     const foreign =
       this.context.owns && owner !== undefined && owner !== asked ? `it belongs to the project ${owner}` : undefined;
-    const why = problem ?? foreign;
+    const sealed = base.wanted && "annotations" in base.wanted ? base.wanted.sealed : undefined;
+    const why =
+      problem ??
+      foreign ??
+      (sealed === undefined || base.here ? undefined : `${sealed}: create it here with their values`);
     if (why !== undefined) {
       this.#refused.set(nameKey(base.sort, base.name), why);
       return step("refuse", [why]);
     }
     if (base.here === undefined) return step("create");
+    if (sealed !== undefined) return step("leave", [`stays as it is here: ${sealed}`]);
     if (differences.length === 0) return step("leave");
     if (this.context.keep) return step("leave", [`is another one here (${differences.join(", ")})`]);
     return step("change", differences);
@@ -458,6 +466,14 @@ export function removedAnnotations(here: readonly KeyValue[], wanted: readonly K
   return here
     .map(({ key }) => key)
     .filter((key) => !asked.has(key) && !PLATFORM_ANNOTATIONS.has(key) && !isOptional(key));
+}
+
+function publishDifference(
+  here: { readonly publish?: boolean | undefined },
+  wanted: { readonly publish?: boolean | undefined },
+): string[] {
+  const same = wanted.publish === undefined || wanted.publish === (here.publish ?? false);
+  return same ? [] : [`publish ${String(wanted.publish)}`];
 }
 
 type Limited = ActionLimits & { readonly instances?: number | undefined };

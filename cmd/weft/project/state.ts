@@ -23,10 +23,17 @@ interface Entity {
   readonly version?: string | undefined;
   /** Of what is asked for: why it cannot be. */
   readonly problem?: string | undefined;
+  /** Of what is asked for: why it cannot be made; once somebody has made it here, it stays as that. */
+  readonly sealed?: string | undefined;
   /** Of what is asked for: what its owner has to know. */
   readonly note?: string | undefined;
   /** Of what is here: must be the same when it is written. */
   readonly etag?: string | undefined;
+}
+
+/** What OpenWhisk keeps with every entity and heeds with packages alone; undefined leaves it as it is. */
+interface Publishable {
+  readonly publish?: boolean | undefined;
 }
 
 export interface PackageState extends Entity {
@@ -36,7 +43,7 @@ export interface PackageState extends Entity {
   readonly binding?: Binding | undefined;
 }
 
-export interface ActionState extends Entity {
+export interface ActionState extends Entity, Publishable {
   /** A concrete kind, "family:default", or "sequence". */
   readonly kind: string;
   /** "" is "main". */
@@ -56,7 +63,7 @@ export interface ActionState extends Entity {
   readonly limits: ActionLimits & { readonly instances?: number | undefined };
 }
 
-export interface TriggerState extends Entity {
+export interface TriggerState extends Entity, Publishable {
   readonly parameters: readonly KeyValue[];
   /** What is told to the action that makes the trigger fire. */
   readonly feed?: FeedState | undefined;
@@ -71,7 +78,7 @@ export interface FeedState {
   readonly digest: string | undefined;
 }
 
-export interface RuleState extends Entity {
+export interface RuleState extends Entity, Publishable {
   /** "/namespace/name". */
   readonly trigger: string;
   /** "/namespace/[package/]name". */

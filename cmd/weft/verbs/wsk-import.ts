@@ -22,9 +22,21 @@ export const wskImport: Verb = async (cli, _args, values) => {
   const { screen, io } = cli;
   const there = sourceOf(cli, values);
   const trust = trustOf(values, io);
-  const read: Read = (path) =>
-    fetchText({ base: there.base, path: `/api/v1${path}`, auth: there.auth, ...trust, signal: io.signal });
+  const read: Read = async (path) => {
+    try {
+      return await fetchText({
+        base: there.base,
+        path: `/api/v1${path}`,
+        auth: there.auth,
+        ...trust,
+        signal: io.signal,
+      });
+    } catch (thrown) {
+      throw aboutTheKeyThere(thrown);
+    }
+  };
   const target = await ownNamespace(cli);
+  cli.elsewhere = there.base;
   const namespace = await screen.progress(
     `asking ${there.base}`,
     namespaceThere(read, values.text("namespace") ?? "_"),
@@ -35,6 +47,7 @@ export const wskImport: Verb = async (cli, _args, values) => {
     readThere(read, { namespace, target, progress: (done, total) => ([got, of] = [done, total]) }),
   );
   const apis = await apisThere(cli, read, { namespace, target, auth: there.auth, rest: cli.connection.rest });
+  cli.elsewhere = undefined;
   const andApis = apis.documents.size === 0 ? "" : ` and ${apis.documents.size} APIs`;
   screen.say(`read ${got} of ${of} entities${andApis} of ${namespace} at ${there.base}`);
   const all = { ...wanted, apiDocuments: apis.documents };
@@ -66,6 +79,16 @@ export const wskImport: Verb = async (cli, _args, values) => {
   if (refuse > 0) screen.say(`${refuse} could not be brought: see ! above`);
   return short ? REFUSED : 0;
 };
+
+/** What mends it is another key there: the key here is another matter. */
+function aboutTheKeyThere(thrown: unknown): unknown {
+  if (!(thrown instanceof WeftError) || thrown.kind !== "unauthenticated") return thrown;
+  const { kind, reason, message } = thrown;
+  return new WeftError(kind, reason, message, {
+    cause: thrown,
+    fix: "weft wsk-import --auth UUID:KEY    (a key of there; or AUTH= in the file of --wskprops)",
+  });
+}
 
 /** What cannot be read of them is said, and is no reason to do without the rest. */
 async function apisThere(

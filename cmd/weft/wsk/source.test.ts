@@ -118,9 +118,47 @@ describe("readThere", () => {
     const { actions } = await all();
     expect(actions.get("image")).toMatchObject({ kind: "blackbox", image: "me/image", codeDigest: EMPTY_DIGEST });
     expect(actions.get("image")?.problem).toBeUndefined();
-    expect(actions.get("secret")?.problem).toMatch(/pw are encrypted there/);
+    expect(actions.get("secret")?.sealed).toMatch(/^its parameters pw are encrypted there/);
     // What OpenWhisk takes for base64 is text.
     expect(actions.get("secret")).toMatchObject({ binary: false });
+  });
+
+  it("takes what is encrypted of a package for the package's alone", async () => {
+    const pw = '{"key":"pw","value":"Zm9v","encryption":"aes-256"}';
+    const document = (name: string, parameters: string): string =>
+      `{"namespace":"guest","name":"${name}","publish":false,"annotations":[],"parameters":[${parameters}]}`;
+    const answers: Readonly<Record<string, string>> = {
+      "/namespaces/guest/packages":
+        '[{"namespace":"guest","name":"p"},{"namespace":"guest","name":"b","binding":{"namespace":"guest","name":"p"}}]',
+      "/namespaces/guest/packages/p": document("p", pw),
+      "/namespaces/guest/packages/b": document("b", pw),
+      "/namespaces/guest/actions": '[{"namespace":"guest/p","name":"a"},{"namespace":"guest/p","name":"own"}]',
+      "/namespaces/guest/actions/p/a": document("a", pw).replace("guest", "guest/p"),
+      "/namespaces/guest/actions/p/own": document("own", pw.replace("Zm9v", "YmFy")).replace("guest", "guest/p"),
+      "/namespaces/guest/triggers": "[]",
+      "/namespaces/guest/rules": "[]",
+    };
+    const sealed: Read = (path) => {
+      const [place = "", query = ""] = path.split("?");
+      return Promise.resolve(query === "" || query.endsWith("skip=0") ? (answers[place] ?? "") : "[]");
+    };
+    const got = await readThere(sealed, { namespace: "guest", target: "here", progress: () => {} });
+    const why = "its parameters pw are encrypted there";
+    expect([...got.packages.values(), ...got.actions.values()].map((one) => [one.name, one.sealed])).toEqual([
+      ["p", why],
+      ["b", undefined],
+      ["p/a", undefined],
+      ["p/own", why],
+    ]);
+  });
+
+  it("reads what a sequence has for limits, and what says that it is public", async () => {
+    const public_: Read = async (path) =>
+      (await read(path)).replace('"limits":{}', '"publish":true,"limits":{"timeout":5000}');
+    const { actions, rules } = await readThere(public_, { namespace: "guest", target: "here", progress: () => {} });
+    expect(actions.get("s")).toMatchObject({ publish: true, limits: { timeoutMs: 5_000, memoryMb: 256 } });
+    expect(actions.get("p/hello")).toMatchObject({ publish: false });
+    expect(rules.get("r")).toMatchObject({ publish: false });
   });
 
   it("reads triggers with their feeds, and rules with their state", async () => {

@@ -203,7 +203,7 @@ export function packageState(
     annotations: keyValuesOf(item, "annotations").filter(({ key }) => key !== "binding"),
     version: textOf(item, "version"),
     ...(binding ? { binding } : {}),
-    ...encrypted(item),
+    ...encrypted(item, inherited),
   };
 }
 
@@ -240,7 +240,9 @@ export function actionState(
     ),
     limits: limitsOf(item),
     version: textOf(item, "version"),
-    ...(problem === undefined ? encrypted(item) : { problem }),
+    publish: item.get("publish") === "true",
+    ...(problem === undefined ? {} : { problem }),
+    ...encrypted(item, inherited),
   };
 }
 
@@ -266,7 +268,8 @@ export function triggerState(item: Members, move: (name: string) => string): Tri
           feed: { action: feed, digest: undefined },
           note: `its feed ${feed} fires the one there, not the one here: what that was told is not known to the platform`,
         }),
-    ...encrypted(item),
+    publish: item.get("publish") === "true",
+    ...encrypted(item, []),
   };
 }
 
@@ -283,6 +286,7 @@ export function ruleState(item: Members, move: (name: string) => string): RuleSt
     action: pathOf("action"),
     active: textOf(item, "status") === "active",
     annotations: keyValuesOf(item, "annotations"),
+    publish: item.get("publish") === "true",
     version: textOf(item, "version"),
   };
 }
@@ -326,14 +330,19 @@ function textOfKeyValue({ key, valueJson, init }: KeyValue): string {
   return `${JSON.stringify(key)} ${String(init)} ${canonical(valueJson)}`;
 }
 
-/** Encrypted values are told as they are stored: nobody can read them but the platform there. */
-function encrypted(item: Members): { readonly problem?: string } {
+/**
+ * Encrypted values are told as they are stored: nobody can read them but the platform there. Those of its package are no
+ * reason to do without it: who made the package here gave them.
+ */
+function encrypted(item: Members, inherited: readonly KeyValue[]): { readonly sealed?: string } {
+  const own = new Set(without(keyValuesOf(item, "parameters"), inherited).map(({ key }) => key));
   const keys = elementsOf(item.get("parameters") ?? "[]")
     .map(membersOf)
     .filter((one) => one.has("encryption") && isTruthy(one.get("encryption") ?? "null"))
-    .map((one) => textOf(one, "key"));
+    .map((one) => textOf(one, "key"))
+    .filter((key) => own.has(key));
   if (keys.length === 0) return {};
-  return { problem: `its parameters ${keys.join(", ")} are encrypted there: create it here with their values` };
+  return { sealed: `its parameters ${keys.join(", ")} are encrypted there` };
 }
 
 function limitsOf(item: Members): ActionLimits & { readonly instances?: number } {
