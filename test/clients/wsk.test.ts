@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { openFabric, UP_SERVICES, type OpenFabric } from "../e2e/fabrics.js";
 import { eventually } from "../harness/eventually.js";
+import { blackboxImage } from "../harness/launcher.js";
 import { describeWith } from "../harness/services.js";
 import { zipOf } from "../harness/zip.js";
 import { ClientProgram } from "./program.js";
@@ -69,6 +70,32 @@ function suite(mode: "dev" | "up"): void {
         expect(await wsk.json("action", "invoke", "zip", "-r")).toEqual({ zipped: true });
         expect(await wsk.fails(153, "action", "create", "hello", "hello.js")).toMatch(/already exists.*\(code \w+\)/);
       });
+
+      it("creates from a shell script, as a native one", async () => {
+        wsk.write("hello.sh", '#!/bin/sh\necho said >&2\necho "{ \\"args\\": $1 }"\n');
+        await wsk.ok("action", "create", "shell", "hello.sh", "--native");
+        expect(await wsk.json("action", "invoke", "shell", "-r", "-p", "a", "1")).toEqual({ args: { a: 1 } });
+      });
+
+      it.runIf(mode === "up")(
+        "creates from sources of other languages, by their endings, and from images",
+        async () => {
+          wsk.write("hello.rb", "def main(args)\n  { ruby: args['a'] }\nend\n");
+          wsk.write("hello.php", "<?php\nfunction main(array $args) : array { return ['php' => $args['a']]; }\n");
+          wsk.write(
+            "hello.go",
+            'package main\n\nfunc Main(args map[string]interface{}) map[string]interface{} {\n\treturn map[string]interface{}{"go": args["a"]}\n}\n',
+          );
+          for (const language of ["rb", "php", "go"]) {
+            await wsk.ok("action", "create", language, `hello.${language}`);
+            const name = { rb: "ruby", php: "php", go: "go" }[language] ?? "";
+            expect(await wsk.json("action", "invoke", language, "-r", "-p", "a", "1")).toEqual({ [name]: 1 });
+          }
+          await wsk.ok("action", "create", "image", "--docker", blackboxImage());
+          const got = await wsk.json("action", "invoke", "image", "-r", "-p", "act", "echo");
+          expect(got).toEqual({ act: "echo" });
+        },
+      );
 
       it("refuses what cannot be, and says why", async () => {
         expect(await wsk.fails(144, "action", "create", "a+b", "hello.js")).toContain("illegal characters");
