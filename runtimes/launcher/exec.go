@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"syscall"
@@ -50,9 +51,9 @@ func (e *execs) run(m runMessage, out *output) (int, []byte) {
 	for name, value := range e.variables {
 		variables[name] = value
 	}
-	argv := e.argv
-	if len(m.params) <= argumentBytesMax {
-		argv = append(append([]string{}, argv...), string(m.params))
+	argv, params := e.argv, inOneLine(m.params)
+	if len(params) <= argumentBytesMax {
+		argv = append(append([]string{}, argv...), string(params))
 	}
 	last := &lastLine{out: out}
 	c, err := start(startOptions{
@@ -78,7 +79,7 @@ func (e *execs) run(m runMessage, out *output) (int, []byte) {
 	}
 	go func() {
 		// Not every program reads it.
-		_, _ = c.stdin.Write(append(bytes.Clone(m.params), '\n'))
+		_, _ = c.stdin.Write(append(params, '\n'))
 		_ = c.stdin.Close()
 	}()
 	c.bury()
@@ -93,6 +94,17 @@ func (e *execs) run(m runMessage, out *output) (int, []byte) {
 		crash(out, exitCode(c.status)) // memory may have run out; who looks from outside knows
 	}
 	return last.result(c.status)
+}
+
+// inOneLine takes what lies between the parts of JSON out of it, every digit kept: scripts put the arguments into other JSON,
+// whose last line is the result, and callers end them with a line end or indent them.
+func inOneLine(params []byte) []byte {
+	var line bytes.Buffer
+	line.Grow(len(params) + 1)
+	if json.Compact(&line, params) != nil {
+		return bytes.Clone(params) // the invoker sends nothing else
+	}
+	return line.Bytes()
 }
 
 func (e *execs) cancel(call uint32) {
