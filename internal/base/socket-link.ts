@@ -1,5 +1,6 @@
 import { toWeftError } from "./errors.js";
 import { FRAME_BYTES_MAX, FrameParser, frameOf, writeFrame } from "./frame.js";
+import { TurnFlush } from "./turn-flush.js";
 
 /** Framed messages over a local socket, without promises: the way to a sandbox is walked once per activation. */
 export interface MessageLink {
@@ -41,8 +42,7 @@ export class SocketLink implements MessageLink {
   #over = false;
   #gather = Buffer.allocUnsafeSlow(GATHER_BYTES_FIRST);
   #gathered = 0;
-  #flushIsDue = false;
-  #flushedThisTurn = false;
+  readonly #turn = new TurnFlush(() => this.#flush());
 
   constructor(private readonly socket: ByteSocket) {
     const parser = new FrameParser((frame) => this.onMessage(frame));
@@ -76,7 +76,7 @@ export class SocketLink implements MessageLink {
     if (this.#gathered + size > this.#gather.length) this.#makeRoom(size);
     if (size > GATHER_BYTES) return this.socket.write(frameOf(message));
     this.#gathered = writeFrame(this.#gather, this.#gathered, message);
-    this.#schedule();
+    this.#turn.schedule();
     return waiting === 0;
   }
 
@@ -87,30 +87,6 @@ export class SocketLink implements MessageLink {
     this.#gather.copy(larger, 0, 0, this.#gathered);
     this.#gather = larger;
   }
-
-  // As links between roles do it: the first message of a turn waits for nothing, those that follow leave together. A
-  // write per message costs more than all else that is done for it.
-  #schedule(): void {
-    if (this.#flushIsDue) return;
-    this.#flushIsDue = true;
-    if (this.#flushedThisTurn) setImmediate(this.#flushDue);
-    else process.nextTick(this.#flushFirst);
-  }
-
-  readonly #flushFirst = (): void => {
-    this.#flushedThisTurn = true;
-    setImmediate(this.#turnEnded);
-    this.#flushDue();
-  };
-
-  readonly #turnEnded = (): void => {
-    this.#flushedThisTurn = false;
-  };
-
-  readonly #flushDue = (): void => {
-    this.#flushIsDue = false;
-    this.#flush();
-  };
 
   #flush(): void {
     if (this.#gathered === 0 || this.#over) return;

@@ -7,6 +7,7 @@
 
 import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { WeftError } from "../base/errors.js";
+import { TurnFlush } from "../base/turn-flush.js";
 import { FastReader } from "./fast-reader.js";
 import { FastWriter } from "./fast-writer.js";
 
@@ -91,8 +92,7 @@ export class StreamLink<In, Out> implements Link<In, Out> {
   #waitingBytes = 0;
   #itemsInFrame = 0;
   #blocked = false;
-  #flushScheduled = false;
-  #flushedThisTurn = false;
+  readonly #turn = new TurnFlush(() => this.#flush());
   #open = true;
 
   constructor(
@@ -136,7 +136,7 @@ export class StreamLink<In, Out> implements Link<In, Out> {
       this.#fail(new WeftError("unavailable", "LINK_BACKLOG", "the peer does not take what it is sent"));
       return false;
     }
-    this.#schedule();
+    if (!this.#blocked) this.#turn.schedule();
     return true;
   }
 
@@ -160,31 +160,6 @@ export class StreamLink<In, Out> implements Link<In, Out> {
     this.#waitingBytes += frame.length;
     this.#itemsInFrame = 0;
   }
-
-  // The first item of an event-loop turn leaves at the end of the current callback: alone on the link, it waits for
-  // nothing. Items that follow in the same turn leave together when the turn ends.
-  #schedule(): void {
-    if (this.#flushScheduled || this.#blocked) return;
-    this.#flushScheduled = true;
-    if (this.#flushedThisTurn) setImmediate(this.#flushAtTurnEnd);
-    else process.nextTick(this.#flushNow);
-  }
-
-  readonly #flushNow = (): void => {
-    this.#flushScheduled = false;
-    this.#flushedThisTurn = true;
-    setImmediate(this.#turnEnded);
-    this.#flush();
-  };
-
-  readonly #turnEnded = (): void => {
-    this.#flushedThisTurn = false;
-  };
-
-  readonly #flushAtTurnEnd = (): void => {
-    this.#flushScheduled = false;
-    this.#flush();
-  };
 
   #flush(): void {
     if (!this.#open || this.#blocked) return;

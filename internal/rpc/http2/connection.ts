@@ -12,6 +12,7 @@
 
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { TurnFlush } from "../../base/turn-flush.js";
 import {
   CLIENT_PREFACE,
   ErrorCode,
@@ -89,8 +90,7 @@ export class Http2Connection {
 
   #out: Buffer[] = [];
   #outBytes = 0;
-  #flushScheduled = false;
-  #flushedThisTurn = false;
+  readonly #turn = new TurnFlush(() => this.#flush());
   readonly #blocked = new Set<ServedStream>();
 
   constructor(
@@ -126,7 +126,7 @@ export class Http2Connection {
     if (this.#over) return;
     this.#out.push(bytes);
     this.#outBytes += bytes.length;
-    this.#schedule();
+    this.#turn.schedule();
   }
 
   /** @returns the block as the first of the connection: a client whose table is smaller than usual waits for word of it */
@@ -455,29 +455,6 @@ export class Http2Connection {
   }
 
   // ---- to the client ----
-
-  // The first bytes of a turn leave when its callback ends; what follows in the same turn leaves together at its end.
-  #schedule(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    if (this.#flushedThisTurn) setImmediate(this.#flushAtTurnEnd);
-    else process.nextTick(this.#flushNow);
-  }
-
-  readonly #flushNow = (): void => {
-    this.#flushedThisTurn = true;
-    setImmediate(this.#turnEnded);
-    this.#flushAtTurnEnd();
-  };
-
-  readonly #turnEnded = (): void => {
-    this.#flushedThisTurn = false;
-  };
-
-  readonly #flushAtTurnEnd = (): void => {
-    this.#flushScheduled = false;
-    this.#flush();
-  };
 
   #flush(): void {
     // HTTP/2 begins with the server's settings.
