@@ -11,11 +11,11 @@ import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { Waits, Wait } from "../base/waits.js";
 import type { CallContext } from "./call-context.js";
+import { answerBlock, failureFields, headerOf, refuse, statusFields, SUCCESS, type Field } from "./grpc-answer.js";
 import { MessageReader, messagePrefix, UnreadableMessage } from "./grpc-messages.js";
 import { encodeHeaders, type HeaderField } from "./http2/hpack.js";
 import type { ServedStream, StreamUser } from "./http2/served-stream.js";
 import { MESSAGE_BYTES_MAX } from "./link.js";
-import { toStatus } from "./status.js";
 
 export type RawUnaryHandler = (ctx: CallContext, message: Buffer) => Promise<Uint8Array>;
 
@@ -28,16 +28,6 @@ export interface FastUnaryDeps {
   readonly admit: (clusterKey: string | undefined) => void;
   readonly observe: (path: string, thrown: unknown, startedMonoMs: number) => void;
 }
-
-type Field = Pick<HeaderField, "name" | "value">;
-
-/** What every answer begins with. */
-export const ANSWER_FIELDS: readonly Field[] = [
-  { name: ":status", value: "200" },
-  { name: "content-type", value: "application/grpc" },
-];
-const ANSWER_BLOCK = encodeHeaders(ANSWER_FIELDS);
-const SUCCESS_BLOCK = encodeHeaders([{ name: "grpc-status", value: "0" }]);
 
 export class FastCall implements CallContext, Wait, StreamUser {
   readonly log: Log;
@@ -156,33 +146,24 @@ export class FastCall implements CallContext, Wait, StreamUser {
     if (!this.#settle()) return;
     this.#observe(undefined);
     if (message.length > MESSAGE_BYTES_MAX) {
-      this.#end([
-        { name: "grpc-status", value: String(Code.RESOURCE_EXHAUSTED) },
-        {
-          name: "grpc-message",
-          value: `Attempted to send message with a size larger than ${MESSAGE_BYTES_MAX}`,
-        },
-      ]);
+      const text = `Attempted to send message with a size larger than ${MESSAGE_BYTES_MAX}`;
+      this.#end(statusFields(Code.RESOURCE_EXHAUSTED, text));
       return;
     }
-    const headers = this.#outgoing ? encodeHeaders([...ANSWER_FIELDS, ...this.#outgoing]) : ANSWER_BLOCK;
-    this.stream.answer(headers, messagePrefix(message.length), message, SUCCESS_BLOCK);
+    this.stream.answer(answerBlock(this.#outgoing), messagePrefix(message.length), message, SUCCESS);
   };
 
   readonly #fail = (thrown: unknown): void => {
     if (!this.#settle()) return;
     const error = toWeftError(thrown);
     this.#observe(error);
-    this.#end(statusFields(error));
+    this.#end(failureFields(error));
   };
 
-  #refuse({ code, message }: UnreadableMessage): void {
+  #refuse(unreadable: UnreadableMessage): void {
     if (!this.#settle()) return;
-    this.#observe(new WeftError("invalidArgument", "MALFORMED_MESSAGE", message));
-    this.#end([
-      { name: "grpc-status", value: String(code) },
-      { name: "grpc-message", value: message },
-    ]);
+    this.#observe(new WeftError("invalidArgument", "MALFORMED_MESSAGE", unreadable.message));
+    this.#end(failureFields(unreadable));
   }
 
   /** @returns false when it was answered already (U1) */
@@ -197,33 +178,16 @@ export class FastCall implements CallContext, Wait, StreamUser {
   #end(trailers: readonly Field[]): void {
     const { stream } = this;
     if (!this.#outgoing) {
-      stream.sendHeaders(encodeHeaders([...ANSWER_FIELDS, ...trailers]), true);
+      refuse(stream, trailers);
       return;
     }
-    stream.sendHeaders(encodeHeaders([...ANSWER_FIELDS, ...this.#outgoing]));
+    stream.sendHeaders(answerBlock(this.#outgoing));
     stream.end(encodeHeaders(trailers));
   }
 
   #observe(thrown: unknown): void {
     this.deps.observe(this.path, thrown, this.#startedMonoMs);
   }
-}
-
-/** The first of a name. */
-export function headerOf(fields: readonly HeaderField[], name: string): string | undefined {
-  for (const field of fields) if (field.name === name) return field.value;
-  return undefined;
-}
-
-/** How a call ends that failed. */
-export function statusFields(thrown: unknown): readonly Field[] {
-  const { code, details, metadata } = toStatus(thrown);
-  const fields: Field[] = [];
-  for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
-    for (const value of [values ?? []].flat()) fields.push({ name, value: String(value) });
-  }
-  fields.push({ name: "grpc-status", value: String(code) }, { name: "grpc-message", value: encodeURI(details) });
-  return fields;
 }
 
 const MS_OF_UNIT: Readonly<Record<string, number>> = {

@@ -4,16 +4,10 @@
 import { createServer, type AddressInfo, type Server as Listener } from "node:net";
 import type { Duplex } from "node:stream";
 import { toWeftError } from "../base/errors.js";
-import {
-  FastCall,
-  headerOf,
-  statusFields,
-  ANSWER_FIELDS,
-  type FastUnaryDeps,
-  type RawUnaryHandler,
-} from "./fast-unary.js";
+import { FastCall, type FastUnaryDeps, type RawUnaryHandler } from "./fast-unary.js";
+import { failureFields, headerOf, refuse } from "./grpc-answer.js";
 import { Http2Connection } from "./http2/connection.js";
-import { encodeHeaders, type HeaderField } from "./http2/hpack.js";
+import type { HeaderField } from "./http2/hpack.js";
 import type { ServedStream, StreamUser } from "./http2/served-stream.js";
 import type { MessageStream } from "./link.js";
 import { servedMessageStream } from "./served-link.js";
@@ -101,7 +95,7 @@ export class Front {
       this.deps.admit(headerOf(fields, "weft-cluster-key"));
       accept(messages, stream.peer, (name) => headerOf(fields, name));
     } catch (thrown) {
-      stream.sendHeaders(encodeHeaders([...ANSWER_FIELDS, ...statusFields(thrown)]), true);
+      refuse(stream, failureFields(thrown));
     }
     return user;
   }

@@ -1,14 +1,12 @@
 // The serving end of a bidi rpc as a MessageStream, straight on a stream of the connection.
 
 import { WeftError } from "../base/errors.js";
-import { ANSWER_FIELDS, statusFields } from "./fast-unary.js";
+import { answerBlock, failureFields, refuse, SUCCESS } from "./grpc-answer.js";
 import { MessageReader, messagePrefix, UnreadableMessage } from "./grpc-messages.js";
 import { encodeHeaders } from "./http2/hpack.js";
 import type { ServedStream, StreamUser } from "./http2/served-stream.js";
 import { MESSAGE_BYTES_MAX, type MessageStream } from "./link.js";
 
-const ANSWER = encodeHeaders(ANSWER_FIELDS);
-const OK = encodeHeaders([{ name: "grpc-status", value: "0" }]);
 /** A message up to this size is copied behind its prefix: that costs less than writing twice. */
 const COPIED_BYTES_MAX = 16 * 1024;
 
@@ -21,24 +19,18 @@ export function servedMessageStream(stream: ServedStream): {
   let over = false;
 
   const answer = (): void => {
-    if (!answered) stream.sendHeaders(ANSWER);
+    if (!answered) stream.sendHeaders(answerBlock());
     answered = true;
   };
   const end = (why?: WeftError | UnreadableMessage): void => {
     if (!why) {
       answer();
-      stream.end(OK);
+      stream.end(SUCCESS);
       return;
     }
-    const fields =
-      why instanceof UnreadableMessage
-        ? [
-            { name: "grpc-status", value: String(why.code) },
-            { name: "grpc-message", value: why.message },
-          ]
-        : statusFields(why);
+    const fields = failureFields(why);
     if (answered) stream.end(encodeHeaders(fields));
-    else stream.sendHeaders(encodeHeaders([...ANSWER_FIELDS, ...fields]), true);
+    else refuse(stream, fields);
   };
   const finish = (why: WeftError | undefined): void => {
     if (over) return;

@@ -1,20 +1,16 @@
 // What each kind costs: a cold call, one that a stem cell serves, a warm one, and the memory of a sandbox that waits for its
-// next call. Actions do nothing; their sources are those of the conformance suite where a kind has them there, asked to
-// answer their parameters.
+// next call. Actions do nothing; their sources are those of the conformance suite, asked to answer their parameters.
 
 import type Docker from "dockerode";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { RuntimeKind } from "../../internal/core/sandbox/manifest.js";
 import { Start } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { Family } from "../conformance/kinds/family.js";
 import { PublicClient, type ActionOptions } from "../harness/client.js";
-import { eventually } from "../harness/eventually.js";
 import type { Fabric } from "../harness/fabric.js";
 import { docker, MANIFEST } from "./bare.js";
 import type { BenchContext, RowResult } from "./capacity.js";
-import { invokerMetrics, withFabric } from "./fabrics.js";
-import { freshName, settle } from "./starts.js";
+import { withFabric } from "./fabrics.js";
+import { freshName, settle, stemIsThere } from "./starts.js";
 import { median, quantile, ratioOf, type Pair } from "./statistics.js";
 
 const MEMORY_MB = 256;
@@ -38,10 +34,6 @@ export async function kinds(context: BenchContext): Promise<RowResult> {
   const pairs: Pair[] = [];
   for (const kind of MANIFEST.kinds) {
     const source = sourceOf(kind);
-    if (!source) {
-      notes.push(`| ${kind.kind} | no source in test/conformance/kinds/sources/${kind.family} |`);
-      continue;
-    }
     const cold = await withFabric({ ...env, WEFT_STEM_CELLS: "0" }, (_, client) =>
       coldAndWarm(context, engine, client, kind, source),
     );
@@ -97,15 +89,7 @@ async function stemTimes(
   for (let i = 0; i < context.pairs * STARTS_PER_PAIR; i++) {
     const name = freshName();
     await client.createAction(name, source.code, { ...source.options, kind: kind.kind, memoryMb });
-    await eventually(
-      async () => {
-        const metrics = await invokerMetrics(fabric);
-        const count = (state: string): number => metrics.sum("weft_invoker_sandboxes", { state });
-        return count("starting") === 0 && count("stem") > 0;
-      },
-      { withinMs: 60_000, everyMs: 100 },
-    );
-    await settle();
+    await stemIsThere(fabric, 60_000);
     stem.push(await timed(client, name, Start.STEM));
   }
   return stem;
@@ -133,29 +117,11 @@ async function idleMemoryMb(engine: Docker, { image }: RuntimeKind): Promise<num
   return median(bytes) / 1024 / 1024;
 }
 
-const SOURCES = fileURLToPath(
-  // From the source and from dist.
-  ["../conformance/kinds/sources/", "../../../test/conformance/kinds/sources/"]
-    .map((path) => new URL(path, import.meta.url))
-    .find((path) => existsSync(path)) ?? new URL("../conformance/kinds/sources/", import.meta.url),
-);
-
-function sourceOf({ family }: RuntimeKind): Source | undefined {
-  const folder = join(SOURCES, family);
-  const file = existsSync(folder) && readdirSync(folder).find((name) => /^action\.\w+$/.test(name));
-  if (!file) {
-    const code = PLAIN[family];
-    return code === undefined ? undefined : { code, options: {} };
-  }
-  const { main } = JSON.parse(readFileSync(join(folder, "family.json"), "utf8")) as { readonly main?: string };
-  return { code: readFileSync(join(folder, file), "utf8"), options: main === undefined ? {} : { main } };
+function sourceOf({ family: name }: RuntimeKind): Source {
+  const family = Family.read(name);
+  const { main } = family.can;
+  return { code: family.source("action").toString(), options: main === undefined ? {} : { main } };
 }
-
-/** For families without a folder there. */
-const PLAIN: Readonly<Record<string, string>> = {
-  nodejs: "exports.main = (params) => params;\n",
-  python: "def main(params):\n    return params\n",
-};
 
 function rowOf(kind: string, { cold, stem, warm, idleMemoryMb: memory }: KindTimes): string {
   const two = (times: readonly number[]): string =>

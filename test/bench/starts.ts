@@ -12,6 +12,7 @@ import type { Timestamp } from "../../internal/gen/google/protobuf/timestamp.pb.
 import type { InvokeResponse } from "../../internal/gen/weft/invoke/v1/invoke.pb.js";
 import { PublicClient } from "../harness/client.js";
 import { eventually } from "../harness/eventually.js";
+import type { Fabric } from "../harness/fabric.js";
 import { bareSandbox, bareStart, docker, MANIFEST } from "./bare.js";
 import type { BenchContext, RowResult } from "./capacity.js";
 import { invokerMetrics, withFabric } from "./fabrics.js";
@@ -106,15 +107,7 @@ export async function stemStarts(context: BenchContext): Promise<RowResult> {
       const reference = await bareStart(engine, KIND, stem.memoryMb);
       const name = freshName();
       await client.createAction(name, CODE, { kind: KIND, memoryMb: stem.memoryMb });
-      await eventually(
-        async () => {
-          const metrics = await invokerMetrics(fabric);
-          const count = (state: string): number => metrics.sum("weft_invoker_sandboxes", { state });
-          return count("starting") === 0 && count("stem") > 0;
-        },
-        { withinMs: 30_000, everyMs: 100 },
-      );
-      await settle();
+      await stemIsThere(fabric, 30_000);
       const from = performance.now();
       const answer = await client.invoke(name);
       const measured = performance.now() - from;
@@ -215,6 +208,19 @@ export function settle(): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, SETTLE_MS);
   });
+}
+
+/** Waits for a stem cell that nothing is made beside. */
+export async function stemIsThere(fabric: Fabric, withinMs: number): Promise<void> {
+  await eventually(
+    async () => {
+      const metrics = await invokerMetrics(fabric);
+      const count = (state: string): number => metrics.sum("weft_invoker_sandboxes", { state });
+      return count("starting") === 0 && count("stem") > 0;
+    },
+    { withinMs, everyMs: 100 },
+  );
+  await settle();
 }
 
 let names = 0;

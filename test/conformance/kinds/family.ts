@@ -7,7 +7,12 @@ import { z } from "zod";
 
 import { zipOf, type ZipEntry } from "../../harness/zip.js";
 
-const SOURCES = fileURLToPath(new URL("sources", import.meta.url));
+const SOURCES = fileURLToPath(
+  // From the source and from dist.
+  ["sources/", "../../../../test/conformance/kinds/sources/"]
+    .map((path) => new URL(path, import.meta.url))
+    .find((path) => existsSync(path)) ?? new URL("sources/", import.meta.url),
+);
 
 const pattern = z.string().refine((text) => {
   try {
@@ -44,6 +49,9 @@ const descriptor = z.strictObject({
 
 export type Descriptor = Readonly<z.infer<typeof descriptor>>;
 
+/** In place of a descriptor: the folder of a language that is the same here. */
+const sameAs = z.strictObject({ sameAs: z.string() });
+
 export class Family {
   private constructor(
     readonly name: string,
@@ -58,13 +66,15 @@ export class Family {
     if (!existsSync(path)) {
       throw new Error(`no ${path}: a new language needs its folder, see test/conformance/kinds/README.md`);
     }
-    const parsed = descriptor.safeParse(JSON.parse(readFileSync(path, "utf8")));
+    const read: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const same = sameAs.safeParse(read);
+    if (same.success) {
+      const other = Family.read(same.data.sameAs);
+      return new Family(name, other.folder, other.can);
+    }
+    const parsed = descriptor.safeParse(read);
     if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
     return new Family(name, folder, parsed.data);
-  }
-
-  static all(): readonly string[] {
-    return readdirSync(SOURCES).sort();
   }
 
   /** A source file: its name without the extension. */

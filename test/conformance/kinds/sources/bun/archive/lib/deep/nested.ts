@@ -1,1 +1,0 @@
-export const nested: string = "nested";

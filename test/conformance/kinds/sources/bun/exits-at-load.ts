@@ -1,4 +1,0 @@
-import process from "node:process";
-
-console.log("last words");
-process.exit(3);

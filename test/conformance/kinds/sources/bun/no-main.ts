@@ -1,1 +1,0 @@
-export const another = (): unknown => ({ fine: true });

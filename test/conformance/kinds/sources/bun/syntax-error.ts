@@ -1,5 +1,0 @@
-export function main(): unknown {
-  return { fine: true };
-}
-
-const broken = ); // @here
