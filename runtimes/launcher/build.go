@@ -260,32 +260,3 @@ func readAtMost(path string, most int64) ([]byte, error) {
 	}
 	return text, err
 }
-
-func decodeBuild(data []byte) (m buildMessage, err error) {
-	err = fields(data, func(number int, value uint64, chunk []byte) {
-		switch number {
-		case 1:
-			m.actionName = string(chunk)
-		case 2:
-			m.main = string(chunk)
-		case 3:
-			m.source = chunk
-		case 4:
-			m.binary = value != 0
-		}
-	})
-	return m, err
-}
-
-func encodeBuildResult(result buildResult) []byte {
-	m := putNumber(nil, 1, uint64(result.outcome))
-	m = putText(m, 2, result.artifact)
-	m = putText(m, 3, validUTF8(result.lock))
-	for _, d := range result.diagnostics {
-		one := putText(nil, 1, d.file)
-		one = putNumber(one, 2, uint64(d.line))
-		one = putNumber(one, 3, uint64(d.column))
-		m = putChunk(m, 4, putText(one, 4, d.text))
-	}
-	return putChunk(nil, 5, putText(m, 5, result.message))
-}

@@ -21,32 +21,22 @@ const lastLineBytesMax = 2 * 1024 * 1024
 type execs struct {
 	place place
 
-	argv      []string
-	variables map[string]string
-	directory string
+	prepared
+	calls *calls
 
-	mutex    sync.Mutex
-	running  map[uint32]*child
-	canceled map[uint32]bool
-	bytes    uint64
+	mutex sync.Mutex
+	// bytes that a run took, fading.
+	bytes uint64
 }
 
-func (e *execs) load(init initMessage, out *output) error {
-	setVariables(init, out)
-	laid, err := e.place.lay(init)
-	if err != nil {
-		return err
-	}
-	if e.argv, err = e.place.command(laid); err != nil {
-		return err
-	}
-	e.directory = laid.directory
-	e.variables = actionVariables(init, laid)
-	e.running, e.canceled = map[uint32]*child{}, map[uint32]bool{}
-	return nil
+func (e *execs) load(init initMessage, out *output) (err error) {
+	e.calls = newCalls()
+	e.prepared, err = e.place.prepare(init, out)
+	return err
 }
 
 func (e *execs) run(m runMessage, out *output) (int, []byte) {
+	e.calls.begin(m.call)
 	variables := runVariables(m)
 	for name, value := range e.variables {
 		variables[name] = value
@@ -67,26 +57,18 @@ func (e *execs) run(m runMessage, out *output) (int, []byte) {
 		},
 	})
 	if err != nil {
+		e.calls.end(m.call)
 		return developerError, errorJSON("The action could not be started: " + err.Error())
 	}
-	e.mutex.Lock()
-	e.running[m.call] = c
-	canceled := e.canceled[m.call]
-	delete(e.canceled, m.call)
-	e.mutex.Unlock()
-	if canceled {
-		c.signal(syscall.SIGTERM)
-	}
+	e.calls.in(m.call, c)
 	go func() {
 		// Not every program reads it.
 		_, _ = c.stdin.Write(append(params, '\n'))
 		_ = c.stdin.Close()
 	}()
 	c.bury()
+	others := e.calls.end(m.call)
 	e.mutex.Lock()
-	delete(e.running, m.call)
-	delete(e.canceled, m.call)
-	others := len(e.running)
 	e.bytes = max(c.maxRSS, e.bytes/2)
 	e.mutex.Unlock()
 	if c.status.Signaled() && c.status.Signal() == syscall.SIGKILL && others == 0 {
@@ -107,17 +89,7 @@ func inOneLine(params []byte) []byte {
 	return line.Bytes()
 }
 
-func (e *execs) cancel(call uint32) {
-	e.mutex.Lock()
-	c := e.running[call]
-	if c == nil {
-		e.canceled[call] = true
-	}
-	e.mutex.Unlock()
-	if c != nil {
-		c.signal(syscall.SIGTERM)
-	}
-}
+func (e *execs) cancel(call uint32) { e.calls.cancel(call) }
 
 func (e *execs) memory() uint64 {
 	e.mutex.Lock()

@@ -23,17 +23,12 @@ const endingMax = 2 * time.Second
 type loop struct {
 	place place
 
-	argv      []string
-	variables map[string]string
-	directory string
-	link      *link
+	prepared
+	calls *calls
+	link  *link
 
-	mutex sync.Mutex
+	mutex sync.Mutex // guards idle
 	idle  []*looper
-	// busy by call; canceled remembers a cancel that came before the process was there.
-	busy     map[uint32]*looper
-	canceled map[uint32]bool
-	running  int
 }
 
 // looper is one process.
@@ -42,20 +37,12 @@ type looper struct {
 	answers *bufio.Reader
 }
 
-func (l *loop) load(init initMessage, out *output) error {
-	setVariables(init, out)
-	laid, err := l.place.lay(init)
-	if err != nil {
+func (l *loop) load(init initMessage, out *output) (err error) {
+	if l.prepared, err = l.place.prepare(init, out); err != nil {
 		return err
 	}
-	if l.argv, err = l.place.command(laid); err != nil {
-		return err
-	}
-	l.directory = laid.directory
-	l.variables = actionVariables(init, laid)
 	l.variables["__OW_WAIT_FOR_ACK"] = "yes"
-	l.busy, l.canceled = map[uint32]*looper{}, map[uint32]bool{}
-	l.link = out.link
+	l.calls, l.link = newCalls(), out.link
 	first, err := l.start(out)
 	if err != nil {
 		return err
@@ -143,8 +130,8 @@ func noResult(answer []byte) []byte {
 
 // take finds a process that is idle, or starts one.
 func (l *loop) take(call uint32, out *output) (*looper, error) {
+	l.calls.begin(call)
 	l.mutex.Lock()
-	l.running++
 	var one *looper
 	if last := len(l.idle) - 1; last >= 0 {
 		one, l.idle = l.idle[last], l.idle[:last]
@@ -153,29 +140,18 @@ func (l *loop) take(call uint32, out *output) (*looper, error) {
 	if one == nil {
 		var err error
 		if one, err = l.start(out); err != nil {
-			l.mutex.Lock()
-			l.running--
-			l.mutex.Unlock()
+			l.calls.end(call)
 			return nil, err
 		}
 	}
-	l.mutex.Lock()
-	l.busy[call] = one
-	canceled := l.canceled[call]
-	delete(l.canceled, call)
-	l.mutex.Unlock()
-	if canceled {
-		one.signal(syscall.SIGTERM)
-	}
+	l.calls.in(call, one.child)
 	return one, nil
 }
 
 func (l *loop) giveBack(call uint32, one *looper) {
+	l.calls.end(call)
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.running--
-	delete(l.busy, call)
-	delete(l.canceled, call)
 	l.idle = append(l.idle, one)
 }
 
@@ -187,38 +163,20 @@ func (l *loop) ended(call uint32, one *looper, out *output) (int, []byte) {
 		one.signal(syscall.SIGKILL) // it has closed its descriptors only
 	}
 	one.bury()
-	l.mutex.Lock()
-	delete(l.busy, call)
-	l.running--
-	others := l.running
-	l.mutex.Unlock()
-	if others == 0 {
+	if l.calls.end(call) == 0 {
 		crash(out, exitCode(one.status))
 	}
 	return developerError, errorJSON(fmt.Sprintf("The action did not produce a valid response and exited unexpectedly (%s)%s",
 		howItEnded(one.status), lastOutput(out)))
 }
 
-func (l *loop) cancel(call uint32) {
-	l.mutex.Lock()
-	one := l.busy[call]
-	if one == nil && l.running > 0 {
-		l.canceled[call] = true
-	}
-	l.mutex.Unlock()
-	if one != nil {
-		one.signal(syscall.SIGTERM)
-	}
-}
+func (l *loop) cancel(call uint32) { l.calls.cancel(call) }
 
 func (l *loop) memory() uint64 {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	total := residentBytes(syscall.Getpid())
+	total := residentBytes(syscall.Getpid()) + l.calls.memory()
 	for _, one := range l.idle {
-		total += residentBytes(one.pid)
-	}
-	for _, one := range l.busy {
 		total += residentBytes(one.pid)
 	}
 	return total

@@ -69,6 +69,25 @@ func (p place) command(a action) ([]string, error) {
 	return []string{"/bin/sh", path}, nil
 }
 
+// prepared is an action that is laid out, and how it is started.
+type prepared struct {
+	argv      []string
+	directory string
+	// variables of what is started, over the environment of the action.
+	variables map[string]string
+}
+
+// prepare lays an action out and makes its environment ours.
+func (p place) prepare(init initMessage, out *output) (prepared, error) {
+	setVariables(init, out)
+	laid, err := p.lay(init)
+	if err != nil {
+		return prepared{}, err
+	}
+	argv, err := p.command(laid)
+	return prepared{argv, laid.directory, actionVariables(init, laid)}, err
+}
+
 // setVariables makes the environment of the action ours, for all that we start.
 func setVariables(init initMessage, out *output) {
 	for name, value := range init.env {

@@ -197,6 +197,22 @@ func decodeCancel(data []byte) (m cancelMessage, err error) {
 	return m, err
 }
 
+func decodeBuild(data []byte) (m buildMessage, err error) {
+	err = fields(data, func(number int, value uint64, chunk []byte) {
+		switch number {
+		case 1:
+			m.actionName = string(chunk)
+		case 2:
+			m.main = string(chunk)
+		case 3:
+			m.source = chunk
+		case 4:
+			m.binary = value != 0
+		}
+	})
+	return m, err
+}
+
 func putNumber(to []byte, number int, value uint64) []byte {
 	if value == 0 {
 		return to
@@ -265,4 +281,17 @@ func encodeLogs(call uint32, lines []logLine) []byte {
 		m = putChunk(m, 2, putText(one, 3, line.text))
 	}
 	return putChunk(nil, 4, m)
+}
+
+func encodeBuildResult(result buildResult) []byte {
+	m := putNumber(nil, 1, uint64(result.outcome))
+	m = putText(m, 2, result.artifact)
+	m = putText(m, 3, validUTF8(result.lock))
+	for _, d := range result.diagnostics {
+		one := putText(nil, 1, d.file)
+		one = putNumber(one, 2, uint64(d.line))
+		one = putNumber(one, 3, uint64(d.column))
+		m = putChunk(m, 4, putText(one, 4, d.text))
+	}
+	return putChunk(nil, 5, putText(m, 5, result.message))
 }
