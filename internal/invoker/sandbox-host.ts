@@ -199,13 +199,11 @@ export class SandboxHost {
       sandbox.createMs = entry.createMs;
       sandbox.adopted(process, entry.ask, loaded);
     }
-    const kept = this.#sandboxes.size;
-    for (const { mark } of entries) {
-      if (![...this.#sandboxes.values()].some(({ process }) => process?.survivesAs === mark)) journal.remove(mark);
-    }
-    metrics.adopted.inc(kept);
-    metrics.notAdopted.inc(entries.length - kept);
-    return kept;
+    const kept = new Set([...this.#sandboxes.values()].map(({ process }) => process?.survivesAs));
+    for (const { mark } of entries) if (!kept.has(mark)) journal.remove(mark);
+    metrics.adopted.inc(kept.size);
+    metrics.notAdopted.inc(entries.length - kept.size);
+    return kept.size;
   }
 
   /** @param kinds what the driver can make */
