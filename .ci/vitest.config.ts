@@ -24,6 +24,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const report = process.env["WEFT_TEST_REPORT"];
 /** Tests of adapters stand beside their code and talk to the real thing. */
 const adapters = ["internal/{etcd,postgres,docker,process}/**/*.test.ts"];
+/** Tests of whole fabrics that wait for a minute to pass, or for the second of an alarm: two such files pass the time together. */
+const clock = ["test/conformance/{throttles,feeds}.test.ts", "test/e2e/throttles.test.ts"];
+const except = (...files: string[]): object => ({ exclude: ["**/node_modules/**", "dist/**", ...files] });
 
 let order = 0;
 const project = (name: string, include: string[], timeoutMs: number, more: object = {}): object => ({
@@ -33,7 +36,7 @@ const project = (name: string, include: string[], timeoutMs: number, more: objec
     include,
     // One kind after the other: what needs the machine for itself is not measured against unit tests.
     sequence: { groupOrder: order++ },
-    exclude: ["**/node_modules/**", "dist/**"],
+    ...except(),
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     ...more,
@@ -52,14 +55,16 @@ export default defineConfig({
         "unit",
         ["{internal,cmd,runtimes,.ci}/**/*.test.ts", "test/harness/**/*.test.ts", "test/bench/**/*.test.ts"],
         10_000,
-        {
-          exclude: ["**/node_modules/**", "dist/**", ...adapters],
-        },
+        except(...adapters),
       ),
       project("sim", ["test/sim/**/*.test.ts"], 60_000),
       project("integration", ["test/integration/**/*.test.ts", ...adapters], 60_000),
-      project("conformance", ["test/conformance/**/*.test.ts"], 120_000, { fileParallelism: false }),
-      project("e2e", ["test/e2e/**/*.test.ts"], 240_000, { fileParallelism: false }),
+      project("clock", clock, 240_000),
+      project("conformance", ["test/conformance/**/*.test.ts"], 120_000, {
+        fileParallelism: false,
+        ...except(...clock),
+      }),
+      project("e2e", ["test/e2e/**/*.test.ts"], 240_000, { fileParallelism: false, ...except(...clock) }),
       // Needs programs that nobody publishes: on demand only, npm run test:clients.
       ...(process.env["WEFT_TEST_CLIENTS"] === undefined
         ? []
