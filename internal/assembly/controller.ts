@@ -8,8 +8,14 @@ import { FleetServiceService, InvokerServiceService } from "../gen/weft/link/v1/
 import { openStores } from "../postgres/stores.js";
 import { readCron } from "../cron/cron.js";
 import type { RoleContext } from "./context.js";
-import { readCatalogue, readManifest, readVersion } from "./files.js";
-import { namespaceLimitsOf, systemLimitsOf, type ControllerSettings, type LimitSettings } from "./settings.js";
+import { readCatalogue, readManifest, readTokenProviders, readVersion } from "./files.js";
+import {
+  namespaceLimitsOf,
+  systemLimitsOf,
+  type ApiSettings,
+  type ControllerSettings,
+  type LimitSettings,
+} from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 2_000;
@@ -48,6 +54,7 @@ export async function startController(
     | "parameterKeys"
     | "hideParameters"
   > &
+    ApiSettings &
     Partial<LimitSettings>,
   hooks: ControllerHooks = {},
 ): Promise<string> {
@@ -86,6 +93,7 @@ export async function startController(
     clusterKey: wiring.clusterKey,
     readCron,
     manifest: readManifest().allowing(settings.blackboxImages),
+    tokenProviders: new Set(readTokenProviders(settings.tokenProviders).keys()),
     catalogue: settings.catalogue ? readCatalogue() : [],
     clock,
     random,

@@ -1,9 +1,11 @@
-// Files that a role reads besides its settings: they are part of the program and lie beside it.
+// Files that a role reads besides its settings: they are part of the program and lie beside it, or a setting names them.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { invalidField } from "../base/errors.js";
+import { parseTokenProviders, type TokenProviders } from "../core/api/oauth.js";
 import { parseCataloguePackage, type CataloguePackage } from "../core/package/catalogue.js";
 import type { DocsFile } from "../gateway/rest/openwhisk/docs-pages.js";
 import { parseManifest, type RuntimeManifest } from "../core/sandbox/manifest.js";
@@ -16,6 +18,18 @@ export const descriptorsPath = fileURLToPath(new URL("internal/gen/weft.binpb", 
 
 export function readManifest(): RuntimeManifest {
   return parseManifest(readFileSync(new URL("runtimes/manifest.json", programRoot), "utf8"));
+}
+
+/** @param path of the setting tokenProviders. @throws invalidArgument also when the file cannot be read */
+export function readTokenProviders(path: string | undefined): TokenProviders {
+  if (path === undefined) return parseTokenProviders(undefined);
+  let json: string;
+  try {
+    json = readFileSync(path, "utf8");
+  } catch (thrown) {
+    throw invalidField("tokenProviders", `cannot be read: ${(thrown as Error).message}`);
+  }
+  return parseTokenProviders(json);
 }
 
 /** The launcher of this very program, where deploy/local/images has put it; undefined when it is not there. */

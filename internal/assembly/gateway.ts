@@ -7,8 +7,14 @@ import { Gateway } from "../gateway/gateway.js";
 import { Rest } from "../gateway/rest/rest.js";
 import type { RuntimeManifest } from "../core/sandbox/manifest.js";
 import { untilReady, type RoleContext } from "./context.js";
-import { docsFiles, readDescriptors, readManifest, readVersion } from "./files.js";
-import { namespaceLimitsOf, systemLimitsOf, type GatewaySettings, type LimitSettings } from "./settings.js";
+import { docsFiles, readDescriptors, readManifest, readTokenProviders, readVersion } from "./files.js";
+import {
+  namespaceLimitsOf,
+  systemLimitsOf,
+  type ApiSettings,
+  type GatewaySettings,
+  type LimitSettings,
+} from "./settings.js";
 import type { Wiring } from "./wiring.js";
 
 const CLOSE_GRACE_MS = 1_500;
@@ -25,7 +31,7 @@ export interface GatewayAddresses {
 export async function startGateway(
   context: RoleContext,
   wiring: Wiring,
-  settings: Pick<GatewaySettings, "grpcAddress" | "httpAddress" | "memberTtlMs"> & Partial<LimitSettings>,
+  settings: Pick<GatewaySettings, "grpcAddress" | "httpAddress" | "memberTtlMs"> & ApiSettings & Partial<LimitSettings>,
 ): Promise<GatewayAddresses> {
   const { scope, log, clock, random, admin, bootId, instanceId: id } = context;
   const { coordination } = wiring;
@@ -61,6 +67,7 @@ export async function startGateway(
   const rest = new Rest({
     api: gateway.api,
     rates: gateway.throttles.rates,
+    tokenProviders: readTokenProviders(settings.tokenProviders),
     clock,
     random,
     log,

@@ -70,9 +70,21 @@ export function systemLimitsOf(settings: Partial<LimitSettings>): SystemLimits {
   };
 }
 
+/** What gateways check, and controllers hold documents of APIs to: the same for all of them. */
+export const apiSettings = {
+  tokenProviders: optional(
+    text(
+      "JSON file of who checks OAuth tokens of APIs, by name; without it google, github and facebook, as docs/openwhisk.md says",
+    ),
+  ),
+};
+
+export type ApiSettings = ConfigOf<typeof apiSettings>;
+
 export const gatewaySettings = {
   ...clusterSettings,
   ...limitSettings,
+  ...apiSettings,
   grpcAddress: text("where gRPC clients reach this gateway", "127.0.0.1:3232"),
   httpAddress: optional(text("where the built-in REST face listens; without it REST comes through Envoy only")),
 };
@@ -80,6 +92,7 @@ export const gatewaySettings = {
 export const controllerSettings = {
   ...clusterSettings,
   ...limitSettings,
+  ...apiSettings,
   listenAddress,
   postgresUrl: postgresUrlSetting,
   postgresConnections: integer("most connections to Postgres", { default: 10, min: 2, max: 200 }),

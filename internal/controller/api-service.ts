@@ -8,7 +8,9 @@ import type { Action } from "../core/action/types.js";
 import { parseDocument } from "../core/api/json.js";
 import { importedApi, withOperation, withoutOperation } from "../core/api/document.js";
 import { newApiKey } from "../core/api/keys.js";
+import { checkProviders } from "../core/api/oauth.js";
 import { checkVerb, compileRoutes, operationsIn, type ApiRoutes } from "../core/api/routes.js";
+import { providersAsked } from "../core/api/security.js";
 import type { ApiStore } from "../core/api/store.js";
 import { checkBasePath, normalBasePath, parametersOf, parseTemplate } from "../core/api/template.js";
 import { API_NAME_LENGTH_MAX, type ApiDraft, type StoredApi } from "../core/api/types.js";
@@ -43,6 +45,8 @@ import { apiKeyToWire, apiToWire, revisionOfEtag } from "./wire.js";
 export interface ApiServiceDeps {
   readonly apis: ApiStore;
   readonly resolver: Pick<Resolver, "resolve">;
+  /** Names of the providers whose tokens gateways can check. */
+  readonly tokenProviders: ReadonlySet<string>;
   readonly clock: Clock;
   /** Unpredictable: keys are made from it. */
   readonly random: Random;
@@ -109,6 +113,8 @@ export class ApiService {
   async import(ctx: CallContext, request: ImportApiRequest): Promise<WireApi> {
     const namespace = ownNamespace(callerOf(ctx), "namespace", request.namespace);
     const draft = importedApi(namespace, Buffer.from(request.documentJson).toString("utf8"));
+    const securities = operationsIn(routesOf(draft)).map(({ security }) => security);
+    checkProviders(providersAsked(securities), this.deps.tokenProviders);
     return this.#write(namespace, draft.basePath, revisionOfEtag(request.etag), () => draft);
   }
 
@@ -287,7 +293,7 @@ export class ApiService {
   }
 }
 
-function routesOf(api: StoredApi): ApiRoutes {
+function routesOf(api: Pick<StoredApi, "documentJson">): ApiRoutes {
   return compileRoutes(parseDocument("document", api.documentJson));
 }
 

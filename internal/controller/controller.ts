@@ -128,6 +128,8 @@ export interface ControllerDeps {
   readonly clusterKey: string;
   readonly readCron: ReadCron;
   readonly manifest: RuntimeManifest;
+  /** Names of the token providers that APIs may name. */
+  readonly tokenProviders: ReadonlySet<string>;
   /** Packages to install at start; none by default. */
   readonly catalogue?: readonly CataloguePackage[];
   readonly clock: Clock;
@@ -327,7 +329,13 @@ export class Controller {
       }),
       new TriggerService({ entities, parameters }),
       new RuleService({ entities, resolver: this.#resolver }),
-      new ApiService({ apis: deps.apis, resolver: this.#resolver, clock, random }),
+      new ApiService({
+        apis: deps.apis,
+        resolver: this.#resolver,
+        tokenProviders: deps.tokenProviders,
+        clock,
+        random,
+      }),
       new ActivationService({ activations: deps.activations }),
       new ClusterService({
         coordination,

@@ -5,9 +5,12 @@ import openwhisk from "openwhisk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { exchange, type Exchanged } from "../harness/raw-http.js";
+import type { TokenServer } from "../harness/token-server.js";
 import type { OpenWhiskTarget } from "./openwhisk.suite.js";
 
 export interface ApisTarget extends OpenWhiskTarget {
+  /** What the fabric's token providers are. */
+  readonly tokens: TokenServer;
   /** Runs `weft`, which must succeed. @returns what it printed */
   readonly weft: (...args: readonly string[]) => Promise<string>;
 }
@@ -464,6 +467,85 @@ export function apisSuite(name: string, open: () => Promise<ApisTarget>): void {
         expect(await target.weft("api", "get", base)).toContain("yes");
       });
 
+      it("tokens: asked for at the provider that the definition names, once, with the scopes that the operation wants", async () => {
+        const base = `/${fresh("base")}`;
+        const { asked, tokens } = target.tokens;
+        const definitions = {
+          local: {
+            type: "oauth2",
+            flow: "accessCode",
+            authorizationUrl: "https://a",
+            tokenUrl: "https://t",
+            scopes: {},
+          },
+        };
+        const paths = {
+          "/a": { get: operation() },
+          "/admin": { get: { ...operation(), security: [{ local: ["read", "admin"] }] } },
+          "/open": { get: { ...operation(), security: [] } },
+        };
+        const url = await created(swagger(base, paths, { securityDefinitions: definitions }));
+        const [good, foreign, over] = [fresh("good"), fresh("foreign"), fresh("over")];
+        const active = { active: true, aud: ["weft"], sub: "ada", email: "ada@example.com", scope: "read write" };
+        tokens
+          .set(good, active)
+          .set(foreign, { ...active, aud: "other" })
+          .set(over, { ...active, exp: 1_000 });
+        const ask = (path: string, token: string): Promise<Exchanged> =>
+          send(url + path, { headers: { authorization: `Bearer ${token}`, "x-oidc-sub": "root" } });
+        const answer = await ask("/a", good);
+        expect(answer.status, answer.text).toBe(200);
+        expect((answer.json as { __ow_headers: JsonObject }).__ow_headers).toMatchObject({
+          "x-oidc-sub": "ada",
+          "x-oidc-email": "ada@example.com",
+          "x-oidc-scope": "read write",
+        });
+        expect((await ask("/a", good)).status).toBe(200);
+        expect(asked.filter((token) => token === good)).toHaveLength(1);
+        for (const [path, token, status, error] of [
+          ["/admin", good, 403, "insufficient_scope"],
+          ["/a", foreign, 401, "invalid_token"],
+          ["/a", over, 401, "invalid_token"],
+          ["/a", fresh("unknown"), 401, "invalid_token"],
+        ] as const) {
+          const refused = await ask(path, token);
+          expectRefusal(refused, status);
+          expect(refused.headers["www-authenticate"]).toBe(`Bearer realm="weft", error="${error}"`);
+        }
+        const without = await send(`${url}/a`);
+        expectRefusal(without, 401);
+        expect(without.headers["www-authenticate"]).toBe('Bearer realm="weft"');
+        expect((await send(`${url}/open`)).status).toBe(200);
+      });
+
+      it("tokens: of GitHub in its own way, and of nobody when the provider cannot be asked", async () => {
+        const named = async (provider: string): Promise<string> =>
+          created(
+            swagger(
+              `/${fresh("base")}`,
+              { "/a": { get: operation() } },
+              {
+                securityDefinitions: { [provider]: { type: "oauth2" } },
+                security: [{ [provider]: provider === "github" ? ["repo"] : [] }],
+              },
+            ),
+          );
+        const token = fresh("token");
+        target.tokens.tokens.set(token, { id: 7, login: "ada" });
+        const headers = { authorization: `Bearer ${token}` };
+        const answer = await send(`${await named("github")}/a`, { headers });
+        expect(answer.status, answer.text).toBe(200);
+        expect((answer.json as { __ow_headers: JsonObject }).__ow_headers).toMatchObject({ "x-oidc-sub": "7" });
+        expectRefusal(await send(`${await named("away")}/a`, { headers }), 503);
+        const local = await named("local");
+        target.tokens.failing = true;
+        try {
+          expectRefusal(await send(`${local}/a`, { headers }), 503);
+        } finally {
+          target.tokens.failing = false;
+        }
+      });
+
       it("rates: refused with Retry-After, by key, also when the document says so for one operation", async () => {
         const base = `/${fresh("base")}`;
         const paths = {
@@ -537,7 +619,8 @@ export function apisSuite(name: string, open: () => Promise<ApisTarget>): void {
           [swagger(base, { "/a": { get: { "x-openwhisk": { url: "file:///etc/passwd" } } } }), "no web action"],
           [swagger(base, { "/a": [] }), "must be an object"],
           [swagger(base, fine, { swagger: "3.0" }), 'must be Swagger "2.0"'],
-          [swagger(base, fine, { securityDefinitions: { o: { type: "oauth2" } }, security: [{ o: [] }] }), "apiKey"],
+          [swagger(base, fine, { securityDefinitions: { b: { type: "basic" } }, security: [{ b: [] }] }), "apiKey"],
+          [swagger(base, fine, { securityDefinitions: { "app-id": { type: "oauth2" } } }), "no token provider"],
           [swagger(base, fine, { security: [{ nosuch: [] }] }), "securityDefinitions"],
           [swagger(base, fine, { "x-ibm-rate-limit": [{ rate: -1, unit: "day" }] }), "rate"],
           [swagger(base, fine, { "x-ibm-rate-limit": [{ rate: 1, unit: "toString" }] }), "unit"],

@@ -34,6 +34,7 @@ export async function openScriptedGateway(): Promise<ScriptedGateway> {
   const rest = new Rest({
     api,
     rates: new Throttles(systemClock).rates,
+    tokenProviders: new Map(),
     clock: systemClock,
     random,
     log: silentLog,

@@ -130,6 +130,7 @@ class Life {
       describeInvoker: (address) => this.describeInvoker(address),
       requestBuild: () => Promise.reject(new WeftError("unavailable", "NO_INVOKER", "there is no invoker")),
       manifest: kinds,
+      tokenProviders: new Set(),
       clusterKey: "cluster",
       readCron,
       clock: systemClock,

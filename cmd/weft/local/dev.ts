@@ -7,7 +7,7 @@ import { startController } from "../../../internal/assembly/controller.js";
 import { startGateway } from "../../../internal/assembly/gateway.js";
 import { startInvoker } from "../../../internal/assembly/invoker.js";
 import { startScheduler } from "../../../internal/assembly/scheduler.js";
-import { INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
+import { apiSettings, INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
 import { boolean, choice, integer, optional, secret, text } from "../../../internal/base/config.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import { newBootId } from "../../../internal/base/ids.js";
@@ -44,6 +44,7 @@ export const devSettings = {
     ),
   ),
   hideParameters: boolean("show default parameters encrypted when they are read", false),
+  ...apiSettings,
   // A person at a terminal reads activations, not the life of roles.
   logLevel: choice("least level that is logged", LOG_LEVELS, "warn"),
 };
@@ -93,6 +94,7 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
         retentionDays: 7,
         parameterKeys: config.parameterKeys ?? state.parameterKeys,
         hideParameters: config.hideParameters,
+        tokenProviders: config.tokenProviders,
       },
       {
         migrate: true,
@@ -114,6 +116,7 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
     const { grpc, http } = await startGateway(role("gateway"), wiring, {
       grpcAddress: config.grpc,
       httpAddress: config.rest,
+      tokenProviders: config.tokenProviders,
       memberTtlMs: MEMBER_TTL_MS,
     });
 

@@ -210,7 +210,10 @@ function keyIn(document: JsonObject, header: string): Json {
   const definitions = objectAt(document, "securityDefinitions");
   if (member(document, "security") === undefined) {
     // Other operations stay as they were: without `security` all definitions count, and this one would be new to them.
-    const before = Object.keys(definitions).filter((one) => member(definitions[one], "type") === "apiKey");
+    const before = Object.keys(definitions).filter((one) => {
+      const type = member(definitions[one], "type");
+      return type === "apiKey" || type === "oauth2";
+    });
     document["security"] = before.length === 0 ? [] : [Object.fromEntries(before.map((one) => [one, []]))];
   }
   const name = `${KEY_SCHEME}-${header.toLowerCase()}`;

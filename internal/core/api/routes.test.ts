@@ -100,10 +100,11 @@ describe("what an operation asks for", () => {
   };
   const h = { in: "header", name: "x-key" };
   const q = { in: "query", name: "key" };
+  const o = { in: "bearer", provider: "o", scopes: [] };
 
   it.each<[string, JsonObject, JsonObject, unknown]>([
     ["nothing when nothing is defined", {}, {}, []],
-    ["all keys when it is not said which", { securityDefinitions }, {}, [[h, q]]],
+    ["all keys and tokens when it is not said which", { securityDefinitions }, {}, [[h, q, o]]],
     ["what the document says", { securityDefinitions, security: [{ h: [] }] }, {}, [[h]]],
     [
       "what it says itself before that",
@@ -113,6 +114,13 @@ describe("what an operation asks for", () => {
     ],
     ["one of several", { securityDefinitions, security: [{ h: [] }, { q: [] }] }, {}, [[h], [q]]],
     ["several together", { securityDefinitions, security: [{ h: [], q: [] }] }, {}, [[h, q]]],
+    [
+      "tokens",
+      { securityDefinitions, security: [{ o: ["read", "write"] }] },
+      {},
+      [[{ ...o, scopes: ["read", "write"] }]],
+    ],
+    ["a token or a key", { securityDefinitions, security: [{ o: [] }, { q: [] }] }, {}, [[o], [q]]],
     ["nothing when it says so", { securityDefinitions }, { security: [] }, []],
     ["nothing when nothing would do", { securityDefinitions, security: [{ h: [] }, {}] }, {}, []],
   ])("%s", (_, more, own, security) => {
@@ -120,7 +128,8 @@ describe("what an operation asks for", () => {
   });
 
   it.each<[JsonObject, string]>([
-    [{ securityDefinitions, security: [{ o: [] }] }, 'not of type "apiKey"'],
+    [{ securityDefinitions, security: [{ o: "read" }] }, "needs a list"],
+    [{ securityDefinitions: { b: { type: "basic" } }, security: [{ b: [] }] }, 'not of type "apiKey" or "oauth2"'],
     [{ securityDefinitions, security: [{ toString: [] }] }, "not in securityDefinitions"],
     [{ securityDefinitions, security: {} }, "must be a list"],
     [{ securityDefinitions: { h: { type: "apiKey", in: "body", name: "x" } } }, "needs"],

@@ -1,4 +1,4 @@
-// What a document asks of callers: keys (securityDefinitions, security) and rates (x-ibm-rate-limit).
+// What a document asks of callers: keys and tokens (securityDefinitions, security) and rates (x-ibm-rate-limit).
 
 import { invalidField } from "../../base/errors.js";
 import { isObject, member, numberText, type Json } from "./json.js";
@@ -10,8 +10,19 @@ export interface KeyPlace {
   readonly name: string;
 }
 
-/** Any of these, each of which asks for keys in all its places. Empty asks for nothing. */
-export type Security = readonly (readonly KeyPlace[])[];
+/** An access token of OAuth 2.0 in `Authorization: Bearer`, RFC 6750. */
+export interface TokenPlace {
+  readonly in: "bearer";
+  /** Of a token provider. */
+  readonly provider: string;
+  /** What the token must allow, all of it. */
+  readonly scopes: readonly string[];
+}
+
+export type Credential = KeyPlace | TokenPlace;
+
+/** Any of these, each of which asks for all its credentials. Empty asks for nothing. */
+export type Security = readonly (readonly Credential[])[];
 
 export interface RateLimit {
   /** Most requests in a window. */
@@ -30,8 +41,8 @@ const UNITS_MAX = 1_000;
 const SCHEMES_MAX = 20;
 
 /**
- * What an operation asks for. Without any `security`, all keys that are defined are asked for, as OpenWhisk's gateway
- * does: who defines keys means them.
+ * What an operation asks for. Without any `security`, all keys and tokens that are defined are asked for, as OpenWhisk's
+ * gateway does: who defines them means them.
  * @throws invalidArgument, also for schemes that cannot be held: an operation must not be open because of that
  */
 export function readSecurity(document: Json, operation: Json): Security {
@@ -41,7 +52,7 @@ export function readSecurity(document: Json, operation: Json): Security {
   }
   const asked = member(operation, "security") ?? member(document, "security");
   if (asked === undefined) {
-    const places = Object.entries(definitions ?? {}).flatMap(([name, scheme]) => placeOf(name, scheme) ?? []);
+    const places = Object.entries(definitions ?? {}).flatMap(([name, scheme]) => placeOf(name, scheme, []) ?? []);
     return places.length === 0 ? [] : [places];
   }
   if (!Array.isArray(asked) || asked.length > SCHEMES_MAX) {
@@ -49,20 +60,36 @@ export function readSecurity(document: Json, operation: Json): Security {
   }
   const requirements = asked.map((requirement) => {
     if (!isObject(requirement)) throw invalidField("security", "a requirement must be an object");
-    return Object.keys(requirement).map((name) => {
+    return Object.entries(requirement).map(([name, scopes]) => {
       const scheme = member(definitions, name);
       if (scheme === undefined) throw invalidField("security", `'${name}' is not in securityDefinitions`);
-      const place = placeOf(name, scheme);
+      const place = placeOf(name, scheme, scopesOf(name, scopes));
       if (place) return place;
-      throw invalidField("security", `'${name}' is not of type "apiKey": others cannot be held here`);
+      throw invalidField("security", `'${name}' is not of type "apiKey" or "oauth2": others cannot be held here`);
     });
   });
   // An empty requirement asks for nothing, so that nothing is asked for.
   return requirements.some((places) => places.length === 0) ? [] : requirements;
 }
 
-/** @returns undefined for other types than keys */
-function placeOf(name: string, scheme: Json): KeyPlace | undefined {
+/** Of all operations together. */
+export function providersAsked(securities: Iterable<Security>): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const security of securities) {
+    for (const place of security.flat()) if (place.in === "bearer") names.add(place.provider);
+  }
+  return names;
+}
+
+function scopesOf(name: string, given: Json): readonly string[] {
+  if (Array.isArray(given) && given.length <= SCHEMES_MAX && given.every((one) => typeof one === "string"))
+    return given;
+  throw invalidField("security", `'${name}' needs a list of at most ${SCHEMES_MAX} scopes; empty for a key`);
+}
+
+/** @returns undefined for types that are neither keys nor tokens */
+function placeOf(name: string, scheme: Json, scopes: readonly string[]): Credential | undefined {
+  if (member(scheme, "type") === "oauth2") return { in: "bearer", provider: name, scopes };
   if (member(scheme, "type") !== "apiKey") return undefined;
   const where = member(scheme, "in");
   const called = member(scheme, "name");

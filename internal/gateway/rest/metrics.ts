@@ -1,4 +1,5 @@
 import { API_ANSWERS, type ApiAnswer } from "./apis/api-gateway.js";
+import { TOKEN_CHECKS, type TokenCheck } from "./apis/token-checks.js";
 import type { Counter, Histogram, MetricsRegistry } from "../../base/metrics.js";
 
 const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
@@ -13,6 +14,7 @@ export class RestMetrics {
   readonly bufferedBytes: { set(value: number): void };
   readonly #responses: Readonly<Record<Face, Readonly<Record<Surface, readonly Counter[]>>>>;
   readonly #apis: Readonly<Record<ApiAnswer, Counter>>;
+  readonly #tokens: { bound(labels: { check: TokenCheck }): Counter };
   readonly #seconds: Readonly<Record<Face, Readonly<Record<Surface, Histogram>>>>;
 
   constructor(registry: MetricsRegistry<"gateway">) {
@@ -39,6 +41,11 @@ export class RestMetrics {
       ApiAnswer,
       Counter
     >;
+    this.#tokens = registry.counter({
+      name: "weft_gateway_token_checks_total",
+      help: "How many OAuth tokens that callers of APIs sent were remembered, or good, refused, or not to be asked for at their provider?",
+      labels: { check: TOKEN_CHECKS },
+    });
     const both = <T>(make: (face: Face, api: Surface) => T): Record<Face, Record<Surface, T>> => ({
       builtin: { openwhisk: make("builtin", "openwhisk"), native: make("builtin", "native") },
       tunnel: { openwhisk: make("tunnel", "openwhisk"), native: make("tunnel", "native") },
@@ -49,6 +56,10 @@ export class RestMetrics {
 
   apiAnswered(answer: ApiAnswer): void {
     this.#apis[answer].inc();
+  }
+
+  tokenChecked(check: TokenCheck): void {
+    this.#tokens.bound({ check }).inc();
   }
 
   observe(face: Face, api: Surface, status: number, ms: number): void {

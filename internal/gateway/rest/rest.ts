@@ -4,11 +4,13 @@ import type { Clock } from "../../base/clock.js";
 import { toWeftError } from "../../base/errors.js";
 import type { Log } from "../../base/log.js";
 import type { MetricsRegistry } from "../../base/metrics.js";
+import type { TokenProviders } from "../../core/api/oauth.js";
 import type { Rates } from "../../core/throttle/window.js";
 import type { Random } from "../../base/random.js";
 import { TOO_MANY_LARGE, Turns } from "../../base/turns.js";
 import { LARGE_REQUESTS } from "../large-requests.js";
 import type { NativeApi } from "../native-api.js";
+import { askProvider, TokenChecks } from "./apis/token-checks.js";
 import { HttpFace } from "./http-face.js";
 import { jsonResponse, type RestRequest, type RestResponse } from "./message.js";
 import { RestMetrics, type Surface } from "./metrics.js";
@@ -24,6 +26,8 @@ export interface RestDeps {
   readonly clock: Clock;
   /** Of APIs. */
   readonly rates: Rates;
+  /** Of APIs. */
+  readonly tokenProviders: TokenProviders;
   readonly random: Random;
   readonly log: Log;
   readonly registry: MetricsRegistry<"gateway">;
@@ -44,7 +48,12 @@ export class Rest {
   constructor(private readonly deps: RestDeps) {
     const metrics = new RestMetrics(deps.registry);
     this.#metrics = metrics;
-    this.#openWhisk = new OpenWhiskApi({ ...deps, apiAnswered: (answer) => metrics.apiAnswered(answer) });
+    const { tokenProviders: providers, clock, log } = deps;
+    this.#openWhisk = new OpenWhiskApi({
+      ...deps,
+      tokens: new TokenChecks({ providers, ask: askProvider, checked: (how) => metrics.tokenChecked(how), clock, log }),
+      apiAnswered: (answer) => metrics.apiAnswered(answer),
+    });
   }
 
   /** Serves Envoy: for `Gateway.serveTunnel`. */

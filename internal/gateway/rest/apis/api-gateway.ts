@@ -1,14 +1,16 @@
 // The data plane of APIs: /api/{tenant}{base path}{path}. The order of checks: what is not there, preflights, verbs, keys,
-// rates; then the web action behind the operation, whose checks and throttles follow.
+// tokens, rates; then the web action behind the operation, whose checks and throttles follow.
 
 import { toWeftError } from "../../../base/errors.js";
 import { findPath, type ApiOperation } from "../../../core/api/routes.js";
-import type { KeyPlace } from "../../../core/api/security.js";
+import { APP_TOKEN_HEADER, TOKEN_LENGTH_MAX, type TokenInfo } from "../../../core/api/oauth.js";
+import type { Credential, KeyPlace, TokenPlace } from "../../../core/api/security.js";
 import type { Rates } from "../../../core/throttle/window.js";
 import type { NativeApi, ServedApi } from "../../native-api.js";
 import { emptyResponse, pathOf, queryOf, type RestRequest, type RestResponse } from "../message.js";
 import { Refusal, refusalOf } from "../openwhisk/refusal.js";
 import { corsOf, errorResponse, withCors, type WebActions } from "../web/web-actions.js";
+import type { TokenChecks } from "./token-checks.js";
 
 const BASE = "/api/";
 const OPENWHISK = "/api/v1";
@@ -20,6 +22,7 @@ export const API_ANSWERS = [
   "notFound",
   "notAllowed",
   "keyRefused",
+  "tokenRefused",
   "rateRefused",
   "failed",
 ] as const;
@@ -29,6 +32,7 @@ export interface ApiGatewayDeps {
   readonly api: Pick<NativeApi, "servedApi">;
   readonly web: Pick<WebActions, "handle">;
   readonly rates: Rates;
+  readonly tokens: Pick<TokenChecks, "check">;
   readonly answered: (answer: ApiAnswer) => void;
   /** Tells of what nobody foresaw. */
   readonly unforeseen: (error: unknown, transactionId: string) => void;
@@ -76,11 +80,15 @@ export class ApiGateway {
           headers: [["Allow", list]],
         });
       }
-      await this.#admit(api, operation, keyOf(api, operation, request));
+      const opened = opensWithoutTokens(operation)
+        ? open(api, operation, request)
+        : await this.#open(api, operation, request);
+      await this.#admit(api, operation, opened.keyId);
       const through = { cors, parameters: found.parameters };
       const { backend } = operation;
       const webPath = { ...backend, rest: backend.requestPath ? backend.rest + api.rest : backend.rest };
-      const answer = await this.deps.web.handle(asBackend(request, operation), webPath, transactionId, through);
+      const backendRequest = asBackend(request, operation, opened);
+      const answer = await this.deps.web.handle(backendRequest, webPath, transactionId, through);
       this.deps.answered("action");
       return answer;
     } catch (thrown) {
@@ -88,6 +96,44 @@ export class ApiGateway {
       this.deps.answered(refusal instanceof ApiRefusal ? refusal.answer : "failed");
       return withCors(errorResponse(refusal.status, refusal.message, transactionId, refusal.headers), cors);
     }
+  }
+
+  /** Requirements are tried as they stand; the last one that a credential was sent for tells why not. */
+  async #open(api: ServedApi, { security }: ApiOperation, request: RestRequest): Promise<Opened> {
+    const bearer = bearerOf(request);
+    let why: ApiRefusal | undefined;
+    for (const places of security) {
+      const keyIds = places.filter(isKeyPlace).map((place) => keyIdOf(api, place, request));
+      if (keyIds.includes(undefined)) continue;
+      const infos: TokenInfo[] = [];
+      const tokens = places.filter(isTokenPlace);
+      for (const place of tokens) {
+        const checked = bearer === "" ? undefined : await this.#token(place, bearer, request);
+        if (checked instanceof ApiRefusal) why = checked;
+        else if (checked) infos.push(checked);
+      }
+      if (infos.length === tokens.length) return { keyId: keyIds[0] ?? "", token: infos[0] };
+    }
+    throw why ?? wanted(security);
+  }
+
+  async #token(place: TokenPlace, token: string, request: RestRequest): Promise<TokenInfo | ApiRefusal> {
+    if (token.length > TOKEN_LENGTH_MAX) {
+      return tokenRefusal(401, "invalid_token", `The token is longer than ${TOKEN_LENGTH_MAX} characters.`);
+    }
+    const appToken = headerOf(request, APP_TOKEN_HEADER) ?? "";
+    if (place.provider === "facebook" && appToken === "") {
+      return tokenRefusal(
+        401,
+        "invalid_request",
+        `Facebook's tokens need a token of the application in ${APP_TOKEN_HEADER}.`,
+      );
+    }
+    const info = await this.deps.tokens.check(place.provider, token, appToken);
+    if (!info) return tokenRefusal(401, "invalid_token", `The token is not good: ${place.provider} refused it.`);
+    const missing = place.scopes.filter((scope) => !info.scopes.includes(scope));
+    if (missing.length === 0) return info;
+    return tokenRefusal(403, "insufficient_scope", `The token does not allow ${missing.join(", ")}.`);
   }
 
   /** @throws ApiRefusal when it comes too often */
@@ -118,34 +164,90 @@ class ApiRefusal extends Refusal {
   }
 }
 
-/** The key that opens the operation; "" when none is asked for. @throws ApiRefusal 401 */
-function keyOf(api: ServedApi, { security }: ApiOperation, request: RestRequest): string {
-  if (security.length === 0) return "";
+/** What opened an operation. */
+interface Opened {
+  /** "" when no key is asked for. */
+  readonly keyId: string;
+  readonly token: TokenInfo | undefined;
+}
+
+const OPEN: Opened = { keyId: "", token: undefined };
+
+function opensWithoutTokens({ security }: ApiOperation): boolean {
+  return security.every((places) => places.every(isKeyPlace));
+}
+
+/** For operations that ask for keys only, without a promise. @throws ApiRefusal 401 */
+function open(api: ServedApi, { security }: ApiOperation, request: RestRequest): Opened {
+  if (security.length === 0) return OPEN;
   for (const places of security) {
-    const ids = places.map((place) => {
-      const secret = presented(request, place);
-      return secret === undefined ? undefined : api.keyOf(secret);
-    });
-    if (ids[0] !== undefined && ids.every((id) => id !== undefined)) return ids[0];
+    const ids = places.filter(isKeyPlace).map((place) => keyIdOf(api, place, request));
+    if (ids[0] !== undefined && !ids.includes(undefined)) return { keyId: ids[0], token: undefined };
   }
-  const wanted = security
-    .map((places) => places.map((place) => `${place.in} ${place.name}`).join(" and "))
-    .join(", or ");
-  throw new ApiRefusal("keyRefused", 401, `This API wants a key of its own: ${wanted}.`);
+  throw wanted(security);
 }
 
-function presented({ headers, target }: RestRequest, place: KeyPlace): string | undefined {
-  if (place.in === "query") return new URLSearchParams(queryOf(target)).get(place.name) ?? undefined;
-  return Object.hasOwn(headers, place.name) ? headers[place.name] : undefined;
+function wanted(security: ApiOperation["security"]): ApiRefusal {
+  const list = security.map((places) => places.map(nameOf).join(" and ")).join(", or ");
+  if (!security.some((places) => places.some(isTokenPlace))) {
+    return new ApiRefusal("keyRefused", 401, `This API wants a key of its own: ${list}.`);
+  }
+  return new ApiRefusal("tokenRefused", 401, `This API wants: ${list}.`, {
+    headers: [["WWW-Authenticate", 'Bearer realm="weft"']],
+  });
 }
 
-function asBackend(request: RestRequest, { backend }: ApiOperation): RestRequest {
+function nameOf(place: Credential): string {
+  if (place.in !== "bearer") return `${place.in} ${place.name}`;
+  return `Authorization: Bearer with a token of ${place.provider}`;
+}
+
+/** RFC 6750, section 3. */
+function tokenRefusal(status: number, error: string, message: string): ApiRefusal {
+  return new ApiRefusal("tokenRefused", status, message, {
+    headers: [["WWW-Authenticate", `Bearer realm="weft", error="${error}"`]],
+  });
+}
+
+function isKeyPlace(place: Credential): place is KeyPlace {
+  return place.in !== "bearer";
+}
+
+function isTokenPlace(place: Credential): place is TokenPlace {
+  return place.in === "bearer";
+}
+
+function keyIdOf(api: ServedApi, place: KeyPlace, request: RestRequest): string | undefined {
+  const secret = presented(request, place);
+  return secret === undefined ? undefined : api.keyOf(secret);
+}
+
+function presented(request: RestRequest, place: KeyPlace): string | undefined {
+  if (place.in === "query") return new URLSearchParams(queryOf(request.target)).get(place.name) ?? undefined;
+  return headerOf(request, place.name);
+}
+
+/** "" without one. */
+function bearerOf(request: RestRequest): string {
+  return /^bearer +([\w.~+/-]+=*) *$/i.exec(headerOf(request, "authorization") ?? "")?.[1] ?? "";
+}
+
+function headerOf({ headers }: RestRequest, name: string): string | undefined {
+  return Object.hasOwn(headers, name) ? headers[name] : undefined;
+}
+
+/** What an action is told of the token; what a caller sends under these names is dropped where tokens are asked for. */
+function identityHeaders(token: TokenInfo): Readonly<Record<string, string>> {
+  return { "x-oidc-sub": token.subject, "x-oidc-email": token.email, "x-oidc-scope": token.scopes.join(" ") };
+}
+
+function asBackend(request: RestRequest, { backend }: ApiOperation, { token }: Opened): RestRequest {
   const query = [backend.query, queryOf(request.target)].filter((one) => one !== "").join("&");
+  const more = [...backend.headers, ...(token ? Object.entries(identityHeaders(token)) : [])];
   return {
     ...request,
     method: backend.verb ?? request.method,
     target: query === "" ? "/" : `/?${query}`,
-    headers:
-      backend.headers.size === 0 ? request.headers : { ...request.headers, ...Object.fromEntries(backend.headers) },
+    headers: more.length === 0 ? request.headers : { ...request.headers, ...Object.fromEntries(more) },
   };
 }

@@ -12,6 +12,7 @@ import { emptyResponse, type RestRequest, type RestResponse } from "../message.j
 import type { WebActions } from "../web/web-actions.js";
 import { ApiGateway, apiPathOf, type ApiAnswer } from "./api-gateway.js";
 import { ApiManagement, managementOf } from "./management.js";
+import type { TokenChecks } from "./token-checks.js";
 
 const unavailable = new WeftError("unavailable", "NO_CONTROLLER", "no controller is alive", { retryAfterMs: 1_000 });
 const broken = new Error("broken");
@@ -55,7 +56,10 @@ describe("where a URL leads", () => {
   });
 });
 
-function gateway(served: () => Promise<ServedApi | undefined>): {
+function gateway(
+  served: () => Promise<ServedApi | undefined>,
+  check: TokenChecks["check"] = () => undefined,
+): {
   readonly ask: (overrides?: Partial<RestRequest>) => Promise<RestResponse>;
   readonly answers: ApiAnswer[];
   readonly unforeseen: unknown[];
@@ -74,6 +78,7 @@ function gateway(served: () => Promise<ServedApi | undefined>): {
     api: { servedApi: served },
     web: web,
     rates: new Throttles(new ManualClock()).rates,
+    tokens: { check },
     answered: (answer) => answers.push(answer),
     unforeseen: (error) => unforeseen.push(error),
   });
@@ -136,6 +141,84 @@ describe("the data plane", () => {
     expect(reached).toMatchObject([
       { method: "PUT", target: "/?own=1&theirs=2", headers: { "x-set": "document", "x-other": "o" }, parameters: {} },
     ]);
+  });
+});
+
+describe("tokens", () => {
+  const info = { subject: "u", email: "u@x", scopes: ["read"], expiresWallMs: undefined };
+  const bearer = (token: string): Partial<RestRequest> => ({ headers: { authorization: `Bearer ${token}` } });
+  const asking = (document: object, check: TokenChecks["check"]): ReturnType<typeof gateway> =>
+    gateway(
+      serving({ securityDefinitions: { p: { type: "oauth2" }, k: KEY, facebook: { type: "oauth2" } }, ...document }),
+      check,
+    );
+  const KEY = { type: "apiKey", in: "header", name: "K" };
+  const good: TokenChecks["check"] = (_name, token) => (token === "good" ? Promise.resolve(info) : undefined);
+
+  it("are handed to the action as who it is, and nobody can say that himself", async () => {
+    const { ask, reached } = asking({ security: [{ p: ["read"] }] }, good);
+    await ask({ headers: { authorization: "bearer good", "x-oidc-sub": "root", "x-oidc-email": "root@x" } });
+    expect(reached).toMatchObject([
+      { headers: { "x-oidc-sub": "u", "x-oidc-email": "u@x", "x-oidc-scope": "read", authorization: "bearer good" } },
+    ]);
+  });
+
+  it.each<[string, object, Partial<RestRequest>, number, string]>([
+    ["none", { security: [{ p: [] }] }, {}, 401, 'Bearer realm="weft"'],
+    [
+      "other credentials",
+      { security: [{ p: [] }] },
+      { headers: { authorization: "Basic x" } },
+      401,
+      'Bearer realm="weft"',
+    ],
+    ["a bad one", { security: [{ p: [] }] }, bearer("bad"), 401, 'Bearer realm="weft", error="invalid_token"'],
+    [
+      "one that is too long",
+      { security: [{ p: [] }] },
+      bearer("x".repeat(9_000)),
+      401,
+      'Bearer realm="weft", error="invalid_token"',
+    ],
+    [
+      "one that allows less",
+      { security: [{ p: ["write"] }] },
+      bearer("good"),
+      403,
+      'Bearer realm="weft", error="insufficient_scope"',
+    ],
+    [
+      "Facebook's alone",
+      { security: [{ facebook: [] }] },
+      bearer("good"),
+      401,
+      'Bearer realm="weft", error="invalid_request"',
+    ],
+    ["one without the key beside it", { security: [{ p: [], k: [] }] }, bearer("good"), 401, 'Bearer realm="weft"'],
+  ])("refuse %s", async (_, document, asked, status, challenge) => {
+    const { ask, answers, reached } = asking(document, good);
+    const answer = await ask(asked);
+    expect([answer.status, header(answer, "www-authenticate"), answers, reached]).toEqual([
+      status,
+      challenge,
+      ["tokenRefused"],
+      [],
+    ]);
+  });
+
+  it("may be one of several ways in", async () => {
+    const { ask, answers } = asking({ security: [{ k: [] }, { p: [] }] }, good);
+    await ask({ headers: { k: "s" } });
+    await ask(bearer("good"));
+    await ask({ headers: { k: "wrong", authorization: "Bearer bad" } });
+    expect(answers).toEqual(["action", "action", "tokenRefused"]);
+  });
+
+  it("let nobody in when their provider cannot be asked", async () => {
+    const failed = new WeftError("unavailable", "TOKEN_PROVIDER_FAILED", "the token provider could not be asked");
+    const { ask, answers, reached } = asking({ security: [{ p: [] }] }, () => Promise.reject(failed));
+    expect((await ask(bearer("good"))).status).toBe(503);
+    expect([answers, reached]).toEqual([["failed"], []]);
   });
 });
 

@@ -26,6 +26,7 @@ import { hookTokenOf, Hooks } from "../hooks/hooks.js";
 import type { Rates } from "../../../core/throttle/window.js";
 import { ApiGateway, apiPathOf, type ApiAnswer } from "../apis/api-gateway.js";
 import { ApiManagement, managementOf } from "../apis/management.js";
+import type { TokenChecks } from "../apis/token-checks.js";
 import { WebActions, webPathOf } from "../web/web-actions.js";
 
 export interface OpenWhiskApiDeps {
@@ -35,6 +36,8 @@ export interface OpenWhiskApiDeps {
   readonly info: HostInfo;
   /** Of APIs. */
   readonly rates: Rates;
+  /** Of APIs. */
+  readonly tokens: Pick<TokenChecks, "check">;
   /** Told how each request to an API went. */
   readonly apiAnswered: (answer: ApiAnswer) => void;
 }
@@ -163,6 +166,7 @@ export class OpenWhiskApi {
       api: deps.api,
       web: this.#web,
       rates: deps.rates,
+      tokens: deps.tokens,
       answered: deps.apiAnswered,
       unforeseen: (error, transactionId) => log.error("a call of an API failed unforeseen", { transactionId, error }),
     });
