@@ -34,7 +34,11 @@ describe("the file of token providers", () => {
     expect([...parseTokenProviders(undefined).keys()]).toEqual(["google", "github", "facebook"]);
     expect([...providers.keys()].sort()).toEqual(["facebook", "google", "p"]);
     expect(providers.get("p")).toEqual(provider("introspection"));
-    expect(providers.get("google")).toMatchObject({ type: "google", audience: "me", url: "https://www.googleapis.com/oauth2/v3/tokeninfo" });
+    expect(providers.get("google")).toMatchObject({
+      type: "google",
+      audience: "me",
+      url: "https://www.googleapis.com/oauth2/v3/tokeninfo",
+    });
   });
 
   it.each<[string, object | string, string]>([
