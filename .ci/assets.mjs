@@ -11,10 +11,18 @@ const SHIPPED_MODULES = ["openwhisk"];
 for (const path of [
   "internal/gen/weft.binpb",
   "runtimes/manifest.json",
+  "runtimes/nodejs/build.sh",
   "runtimes/python/server.py",
+  "runtimes/python/build.sh",
+  "runtimes/python/check.py",
   "runtimes/ruby/loop.rb",
+  "runtimes/ruby/build.sh",
+  "runtimes/ruby/check.rb",
   "runtimes/php/loop.php",
+  "runtimes/php/build.sh",
+  "runtimes/php/check.php",
   "runtimes/native/example.sh",
+  "runtimes/native/build.sh",
   "runtimes/go/build.sh",
   "runtimes/go/weft_loop.go",
 ]) {
@@ -25,10 +33,11 @@ cpSync("runtimes/deno/weft-deno", "dist/runtimes/deno/weft-deno");
 const loop = await rolldown({ input: "runtimes/deno/loop.ts", platform: "node" });
 for (const family of ["deno", "bun"]) {
   await loop.write({ file: `dist/runtimes/${family}/loop.mjs`, format: "esm" });
+  for (const name of ["build.sh", "check.mjs"]) cpSync(`runtimes/deno/${name}`, `dist/runtimes/${family}/${name}`);
 }
 await loop.close();
 rmSync("dist/runtimes/java", { recursive: true, force: true });
-for (const path of ["manifest.mf", "weft-java", "src", "warm-up"]) {
+for (const path of ["manifest.mf", "weft-java", "build.sh", "src", "warm-up"]) {
   cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });
 }
 cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
@@ -44,7 +53,7 @@ writeFileSync("dist/runtimes/launcher/digest", `${launcher.digest("hex").slice(0
 
 // What is imported when it is needed stays a file of its own.
 const runtime = await rolldown({
-  input: "runtimes/nodejs/server.ts",
+  input: { server: "runtimes/nodejs/server.ts", check: "runtimes/nodejs/check.ts" },
   platform: "node",
   resolve: { extensionAlias: { ".js": [".ts"] } },
 });

@@ -8,7 +8,7 @@ import { newBootId } from "../base/ids.js";
 import { silentLog, type Log } from "../base/log.js";
 import { MetricsRegistry } from "../base/metrics.js";
 import { systemClock, systemRandom } from "../boot/system.js";
-import { buildFailed, needsBuild } from "../core/action/build.js";
+import { buildFailed, buildStepOf } from "../core/action/build.js";
 import { sandboxKindOf } from "../core/action/image.js";
 import { BLACKBOX_KIND } from "../core/action/types.js";
 import type { DriverAbilities, SandboxDriver } from "../core/sandbox/driver.js";
@@ -20,7 +20,7 @@ import {
   type LocalEnd,
   type LocalWatcher,
 } from "../invoker/local-run.js";
-import { BuildOutcome } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { BuildOutcome, BuildStep } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { BuildDesk } from "../invoker/build-desk.js";
 import { invokerMetrics } from "../invoker/metrics.js";
 import { invokerSettings } from "../invoker/settings.js";
@@ -91,13 +91,16 @@ export class LocalRuns {
   }
 
   /**
-   * What is loaded: of a kind that is compiled what a build sandbox makes of the source, as when it is deployed.
+   * What is loaded: what a build sandbox makes of source that is compiled, or of an archive that lists its dependencies, as
+   * when it is deployed.
    * @throws invalidArgument BUILD_FAILED with file and line; failedPrecondition when it cannot be built here
    */
   async built(action: LocalAction, signal: AbortSignal): Promise<LocalAction> {
     const kind = this.#manifest.find(action.kind);
     const { code, binary, main, key } = action;
-    if (!kind || !needsBuild(kind, code, binary)) return action;
+    // What has a mistake says so when it is loaded.
+    const step = kind && buildStepOf(kind, code, binary, { keepFailed: false, resolve: undefined });
+    if (!step || step === "check") return action;
     const desk = new BuildDesk({
       driver: this.#driver,
       manifest: this.#manifest,
@@ -111,10 +114,21 @@ export class LocalRuns {
     signal.addEventListener("abort", stop, { once: true });
     try {
       const actionName = key.slice(key.lastIndexOf("/") + 1);
-      const { result } = await desk.build({ kind: kind.kind, build: { actionName, main, source: code, binary } });
-      if (result?.outcome === BuildOutcome.BUILT) return { ...action, code: result.artifact, binary: true };
+      const { result } = await desk.build({
+        kind: kind.kind,
+        build: {
+          actionName,
+          main,
+          source: code,
+          binary,
+          step: step === "compile" ? BuildStep.COMPILE : BuildStep.RESOLVE,
+        },
+      });
+      if (result?.outcome === BuildOutcome.BUILT) {
+        return result.artifact.length === 0 ? action : { ...action, code: result.artifact, binary: true };
+      }
       const { diagnostics = [], message: problem = "nothing was said" } = result ?? {};
-      throw buildFailed({ digest: "", durationMs: 0, lock: "", artifact: undefined, diagnostics, problem });
+      throw buildFailed({ digest: "", step, durationMs: 0, lock: "", artifact: undefined, diagnostics, problem });
     } finally {
       signal.removeEventListener("abort", stop);
     }

@@ -34,7 +34,9 @@ import {
 } from "../gen/weft/action/v1/action.pb.js";
 import type { CallContext } from "../rpc/call-context.js";
 import type { RpcServer } from "../rpc/server.js";
-import type { Builds, Built } from "./builds.js";
+import { RESOLVE_DEPENDENCIES } from "../core/action/build.js";
+import { valueOf } from "../core/action/key-values.js";
+import type { Builds, Looked } from "./builds.js";
 import { callerOf } from "./caller.js";
 import { created, retried, updated } from "./entity-write.js";
 import type { Parameters } from "./parameters.js";
@@ -124,7 +126,7 @@ export class ActionService {
     const { entities, manifest, random } = this.deps;
     const { overrides, concurrentInvocations } = await this.deps.limitsOf(namespace);
     const bounds = boundsOf(overrides, concurrentInvocations);
-    let built: Built | undefined;
+    let built: Looked;
     const written = await updated({
       expected: revisionOfEtag(action.etag),
       read: () => entities.getAction(namespace, name),
@@ -175,13 +177,18 @@ export class ActionService {
   }
 
   /** @throws as Builds.of */
-  async #built({ draft, code }: ActionWrite, keepFailed: boolean): Promise<Built | undefined> {
-    return code && this.deps.builds.of(draft.exec, draft.name, code, keepFailed);
+  async #built({ draft, code }: ActionWrite, keepFailed: boolean): Promise<Looked> {
+    if (!code) return undefined;
+    const said = valueOf(draft.annotations, RESOLVE_DEPENDENCIES);
+    const resolve = said === undefined ? undefined : said === "true";
+    return this.deps.builds.of(draft.exec, draft.name, code, { keepFailed, resolve });
   }
 
-  #written(action: StoredAction, built: Built | undefined): Action {
+  #written(action: StoredAction, built: Looked): Action {
     const shown = this.#shown(action);
-    if (shown.exec?.build && built) shown.exec.build.cached = built.cached;
+    if (!shown.exec || !built) return shown;
+    if ("unchecked" in built) shown.exec.unchecked = built.unchecked;
+    else if (shown.exec.build) shown.exec.build.cached = built.cached;
     return shown;
   }
 
@@ -262,9 +269,13 @@ export class ActionService {
   }
 }
 
-function withBuild(write: ActionWrite, built: Built | undefined): ActionWrite {
+/** Code that is loaded as it is, and that nothing is wrong with, is as if nobody had looked. */
+function withBuild(write: ActionWrite, built: Looked): ActionWrite {
+  if (!built || !("build" in built)) return write;
   const { draft } = write;
-  return built ? { ...write, draft: { ...draft, exec: { ...draft.exec, build: built.build } } } : write;
+  const { build } = built;
+  if (!build.artifact && build.problem === "") return write;
+  return { ...write, draft: { ...draft, exec: { ...draft.exec, build } } };
 }
 
 const NO_UPDATE = { updateFields: [], deleteAnnotations: [] } as const;

@@ -4,16 +4,25 @@ import { WeftError } from "../base/errors.js";
 import { silentLog } from "../base/log.js";
 import { MetricsRegistry } from "../base/metrics.js";
 import { seededRandom } from "../base/random.js";
-import type { BuildStore } from "../core/action/build.js";
+import type { BuildStore, BuildWish } from "../core/action/build.js";
 import type { Build, Exec } from "../core/action/types.js";
 import { RuntimeManifest, type RuntimeKind } from "../core/sandbox/manifest.js";
 import type { BuildRequest, BuildResponse } from "../gen/weft/link/v1/build.pb.js";
 import { BuildOutcome, BuildResult } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { ManualClock } from "../../test/harness/clock.js";
-import { Builds } from "./builds.js";
+import { Builds, type Built } from "./builds.js";
 import { controllerMetrics } from "./metrics.js";
 
-const recipe = { version: 1, image: "i", memoryMb: 512, timeoutMs: 1_000, network: false, command: ["sh"] };
+const recipe = {
+  version: 1,
+  image: "i",
+  memoryMb: 512,
+  timeoutMs: 1_000,
+  network: false,
+  command: ["sh"],
+  compiles: { sources: undefined },
+  dependencies: [],
+};
 const go = { kind: "go:1.26", family: "go", build: recipe } as unknown as RuntimeKind;
 const exec: Exec = { kind: "go:1.26", main: undefined, binary: false, codeDigest: "source", codeSize: 6 };
 const code = Buffer.from("source");
@@ -63,7 +72,11 @@ describe("builds of a controller", () => {
     });
   });
 
-  const of = (keepFailed = false) => builds.of(exec, "act", code, keepFailed);
+  const wish = (keepFailed: boolean): BuildWish => ({ keepFailed, resolve: undefined });
+  const of = async (keepFailed = false): Promise<Built | undefined> => {
+    const looked = await builds.of(exec, "act", code, wish(keepFailed));
+    return looked && "build" in looked ? looked : undefined;
+  };
 
   it("are made once, and remembered with their lock", async () => {
     expect(await of()).toMatchObject({ cached: false, build: { lock: "locked", problem: "", durationMs: 7 } });

@@ -4,7 +4,8 @@
 //       Equal builds at the same time are one.
 //   B2. Only what the source is at fault for is remembered, and is the caller's error. That nobody could build it is
 //       "unavailable", and nothing is stored.
-//   B3. Any invoker may build. One that cannot, or has too much to do, is passed over; after BUILD_LOSSES_MAX that were lost
+//   B3. What only looks for mistakes is not asked of the user's patience: when nobody can, the action is stored unchecked.
+//   B4. Any invoker may build. One that cannot, or has too much to do, is passed over; after BUILD_LOSSES_MAX that were lost
 //       in the middle it is given up: the source may be what kills them.
 
 import { createHash } from "node:crypto";
@@ -13,11 +14,18 @@ import type { Clock } from "../base/clock.js";
 import { toWeftError, WeftError } from "../base/errors.js";
 import type { Log } from "../base/log.js";
 import type { Random } from "../base/random.js";
-import { buildDigest, buildFailed, needsBuild, type BuildStore } from "../core/action/build.js";
+import {
+  buildDigest,
+  buildFailed,
+  buildStepOf,
+  type BuildStep,
+  type BuildStore,
+  type BuildWish,
+} from "../core/action/build.js";
 import { CODE_BYTES_MAX, type Build, type Exec } from "../core/action/types.js";
 import type { RuntimeKind, RuntimeManifest } from "../core/sandbox/manifest.js";
 import type { BuildRequest, BuildResponse } from "../gen/weft/link/v1/build.pb.js";
-import { BuildOutcome, type BuildResult } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { BuildOutcome, BuildStep as WireStep, type BuildResult } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import type { ControllerMetrics } from "./metrics.js";
 
 /** Invokers that may be lost in one build. */
@@ -48,27 +56,38 @@ export interface Built {
   readonly cached: boolean;
 }
 
+/** What became of code that is written: nothing, a build, or why nobody looked at it. */
+export type Looked = Built | { readonly unchecked: string } | undefined;
+
 export class Builds {
   readonly #underWay = new Map<string, Promise<Build>>();
 
   constructor(private readonly deps: BuildsDeps) {}
 
   /**
-   * @param keepFailed whether an action is stored whose source does not build
-   * @returns undefined when the code is loaded as it is
-   * @throws invalidArgument BUILD_FAILED; unavailable NO_BUILD_CAPACITY
+   * @returns undefined when the code is loaded as it is and was not to be looked at
+   * @throws invalidArgument BUILD_FAILED, unless `keepFailed`; unavailable NO_BUILD_CAPACITY when something must be made of the code
    */
-  async of(exec: Exec, actionName: string, code: Uint8Array, keepFailed: boolean): Promise<Built | undefined> {
+  async of(exec: Exec, actionName: string, code: Uint8Array, wish: BuildWish): Promise<Looked> {
     const kind = this.deps.manifest.find(exec.kind);
-    if (!kind || !needsBuild(kind, code, exec.binary)) return undefined;
-    const built = await this.#once(kind, exec, actionName, code);
-    if (!built.build.artifact && !keepFailed) throw buildFailed(built.build);
+    const step = kind && buildStepOf(kind, code, exec.binary, wish);
+    if (!step) return undefined;
+    let built: Built;
+    try {
+      built = await this.#once(kind, step, exec, actionName, code);
+    } catch (thrown) {
+      if (step !== "check") throw thrown;
+      const { message } = toWeftError(thrown); // B3
+      this.deps.log.warn("code was stored unchecked", { kind: kind.kind, why: message });
+      return { unchecked: message };
+    }
+    if (built.build.problem !== "" && !wish.keepFailed) throw buildFailed(built.build);
     return built;
   }
 
-  async #once(kind: RuntimeKind, exec: Exec, actionName: string, code: Uint8Array): Promise<Built> {
+  async #once(kind: RuntimeKind, step: BuildStep, exec: Exec, actionName: string, code: Uint8Array): Promise<Built> {
     const { store, metrics } = this.deps;
-    const digest = buildDigest(kind, exec);
+    const digest = buildDigest(kind, step, exec);
     const known = await store.find(digest);
     if (known) {
       metrics.builds.bound({ result: "cached" }).inc();
@@ -77,7 +96,7 @@ export class Builds {
     const other = this.#underWay.get(digest);
     if (other) return { build: await other, cached: true };
     if (this.#underWay.size >= BUILDS_MAX) throw noCapacity(kind.kind, `${BUILDS_MAX} builds are under way`);
-    const building = this.#build(digest, kind, exec, actionName, code);
+    const building = this.#build(digest, kind, step, exec, actionName, code);
     this.#underWay.set(digest, building);
     try {
       return { build: await building, cached: false };
@@ -86,19 +105,26 @@ export class Builds {
     }
   }
 
-  async #build(digest: string, kind: RuntimeKind, exec: Exec, actionName: string, code: Uint8Array): Promise<Build> {
+  async #build(
+    digest: string,
+    kind: RuntimeKind,
+    step: BuildStep,
+    exec: Exec,
+    actionName: string,
+    code: Uint8Array,
+  ): Promise<Build> {
     const { clock, metrics, store } = this.deps;
     const fromMonoMs = clock.monoMs();
     try {
       const main = exec.main ?? "";
       const { result, durationMs } = await this.#anywhere(kind, {
         kind: kind.kind,
-        build: { actionName, main, source: code, binary: exec.binary },
+        build: { actionName, main, source: code, binary: exec.binary, step: STEPS[step] },
       });
       if (!result) throw new WeftError("unavailable", "NO_RESULT", "an invoker answered a build without a result");
-      const built = buildOf(digest, result, durationMs);
+      const built = buildOf(digest, step, result, durationMs);
       await store.keep(built, built.artifact && result.artifact);
-      metrics.builds.bound({ result: built.artifact ? "built" : "failed" }).inc();
+      metrics.builds.bound({ result: built.problem === "" ? "built" : "failed" }).inc();
       return built;
     } catch (thrown) {
       metrics.builds.bound({ result: "unavailable" }).inc();
@@ -108,7 +134,7 @@ export class Builds {
     }
   }
 
-  /** B3 */
+  /** B4 */
   async #anywhere(kind: RuntimeKind, request: BuildRequest): Promise<BuildResponse> {
     const { build, invokers, log, random } = this.deps;
     const addresses = await invokers();
@@ -131,15 +157,21 @@ export class Builds {
   }
 }
 
-function buildOf(digest: string, result: BuildResult, durationMs: number): Build {
-  const { diagnostics, lock } = result;
-  const base = { digest, durationMs, diagnostics, lock };
-  if (result.outcome === BuildOutcome.BUILT && result.artifact.length <= CODE_BYTES_MAX) {
-    const { artifact } = result;
-    const sum = createHash("sha256").update(artifact).digest("hex");
-    return { ...base, artifact: { digest: sum, size: artifact.length }, problem: "" };
+const STEPS: Readonly<Record<BuildStep, WireStep>> = {
+  compile: WireStep.COMPILE,
+  resolve: WireStep.RESOLVE,
+  check: WireStep.CHECK,
+};
+
+function buildOf(digest: string, step: BuildStep, result: BuildResult, durationMs: number): Build {
+  const { artifact, diagnostics, lock, message, outcome } = result;
+  const base = { digest, step, durationMs, diagnostics, lock };
+  if (outcome !== BuildOutcome.BUILT || artifact.length > CODE_BYTES_MAX) {
+    return { ...base, artifact: undefined, problem: message || "the build said nothing" };
   }
-  return { ...base, artifact: undefined, problem: result.message };
+  if (artifact.length === 0) return { ...base, artifact: undefined, problem: "" };
+  const sum = createHash("sha256").update(artifact).digest("hex");
+  return { ...base, artifact: { digest: sum, size: artifact.length }, problem: "" };
 }
 
 function noCapacity(kind: string, why: string): WeftError {

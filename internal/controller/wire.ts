@@ -130,6 +130,7 @@ export function actionToWire(action: Action, code: Uint8Array = NO_BYTES, bindin
         lock: exec.build.lock,
         problem: exec.build.problem,
       },
+      unchecked: "",
     },
     parameters: action.parameters.map(keyValueToWire),
     annotations: action.annotations.map(keyValueToWire),

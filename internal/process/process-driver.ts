@@ -141,7 +141,8 @@ export class ProcessDriver implements SandboxDriver {
 
   async #create(spec: SandboxSpec, timeoutMs: number, signal: AbortSignal): Promise<ProcessSandbox> {
     const found = this.#known ?? (await this.#find());
-    const kind = this.deps.manifest.find(spec.kind);
+    const asked = this.deps.manifest.find(spec.kind);
+    const kind = spec.build ? asked && builderOf(asked) : asked;
     const program = spec.build ? this.#builder(kind) : found.programs.get(spec.kind);
     if (!kind || program === undefined) throw this.#noSuchKind(spec.kind, found);
     if (this.#closed) throw new WeftError("unavailable", "DRIVER_CLOSED", "the process driver is closed");
@@ -368,8 +369,7 @@ export class ProcessDriver implements SandboxDriver {
   }
 
   /** Whether what it needs is on this machine, the build command finds out. */
-  #builder(kind: RuntimeKind | undefined): Started | undefined {
-    const builder = kind && builderOf(kind);
+  #builder(builder: RuntimeKind | undefined): Started | undefined {
     const { launcher } = this.deps;
     if (!builder || launcher === undefined) return undefined;
     return { command: [launcher, ...launcherArgs(builder, (path) => this.#fileOf(path))], env: {} };

@@ -1,8 +1,11 @@
 package main
 
-// The build mode: source in, an archive of what sandboxes load out. The kind's build command does the work. It finds
+// The build mode: source in, an archive of what sandboxes load out, or what is wrong with it. The kind's build command does
+// the work. It finds
 //
+//	WEFT_BUILD_STEP   compile, resolve or check, as weft.runtime.v1.BuildStep says
 //	WEFT_SOURCE_DIR   the source, unpacked; also its working folder
+//	WEFT_SOURCE_FILE  name of the one file that source came as; empty for an archive
 //	WEFT_OUTPUT_DIR   where what is loaded goes, empty
 //	WEFT_BUILD_DIR    a folder for whatever it needs meanwhile
 //	WEFT_LOCK_FILE    where it writes down what it resolved, if it did
@@ -42,11 +45,30 @@ const (
 	buildUnavailable = 3
 )
 
+const (
+	stepCompile = "compile"
+	stepResolve = "resolve"
+	stepCheck   = "check"
+)
+
+// stepName of weft.runtime.v1.BuildStep.
+func stepName(step int) string {
+	switch step {
+	case 2:
+		return stepResolve
+	case 3:
+		return stepCheck
+	default:
+		return stepCompile
+	}
+}
+
 type buildMessage struct {
 	actionName string
 	main       string
 	source     []byte
 	binary     bool
+	step       int
 }
 
 type diagnostic struct {
@@ -87,15 +109,24 @@ func (b *builder) build(m buildMessage) buildResult {
 			return buildResult{outcome: buildUnavailable, message: err.Error()}
 		}
 	}
-	if m.binary {
+	step, file := stepName(m.step), ""
+	switch {
+	case m.binary && (isZip(m.source) || isGzip(m.source)):
 		err = unpack(m.source, source)
-	} else {
-		err = os.WriteFile(filepath.Join(source, "main"+b.extension), m.source, 0o644)
+	case m.binary:
+		file = executable
+	case step == stepCompile:
+		file = "main" + b.extension
+	default:
+		file = b.fileName(m.actionName)
+	}
+	if file != "" {
+		err = os.WriteFile(filepath.Join(source, file), m.source, 0o644)
 	}
 	if err != nil {
 		return buildResult{outcome: buildFailed, message: err.Error()}
 	}
-	printed, status, err := b.command(m, directory, source, output, lock)
+	printed, status, err := b.command(m, step, file, directory, source, output, lock)
 	switch {
 	case err != nil:
 		return buildResult{outcome: buildUnavailable, message: err.Error()}
@@ -109,6 +140,9 @@ func (b *builder) build(m buildMessage) buildResult {
 		return buildResult{outcome: buildFailed, diagnostics: found, message: shortened(printed)}
 	}
 	artifact, err := pack(output)
+	if errors.Is(err, errNothingMade) && step != stepCompile {
+		return buildResult{outcome: built}
+	}
 	if err != nil {
 		return buildResult{outcome: buildFailed, message: err.Error()}
 	}
@@ -119,7 +153,7 @@ func (b *builder) build(m buildMessage) buildResult {
 	return buildResult{outcome: built, artifact: artifact, lock: resolved}
 }
 
-func (b *builder) command(m buildMessage, directory, source, output, lock string) ([]byte, int, error) {
+func (b *builder) command(m buildMessage, step, file, directory, source, output, lock string) ([]byte, int, error) {
 	main := m.main
 	if main == "" {
 		main = "main"
@@ -133,7 +167,9 @@ func (b *builder) command(m buildMessage, directory, source, output, lock string
 		env: environment(map[string]string{
 			"HOME":             directory,
 			"TMPDIR":           directory,
+			"WEFT_BUILD_STEP":  step,
 			"WEFT_SOURCE_DIR":  source,
+			"WEFT_SOURCE_FILE": file,
 			"WEFT_OUTPUT_DIR":  output,
 			"WEFT_BUILD_DIR":   directory,
 			"WEFT_LOCK_FILE":   lock,
@@ -235,7 +271,7 @@ func pack(directory string) ([]byte, error) {
 		}
 	})
 	if err == nil && files == 0 {
-		err = errors.New("the build made no files")
+		err = errNothingMade
 	}
 	if err = errors.Join(err, archive.Close()); err != nil {
 		return nil, err
@@ -245,6 +281,8 @@ func pack(directory string) ([]byte, error) {
 	}
 	return packed.Bytes(), nil
 }
+
+var errNothingMade = errors.New("the build made no files")
 
 var tooLargeArtifact = fmt.Errorf("what was built is larger than allowed: more than %d bytes packed", artifactBytesMax)
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 
 import {
   BuildOutcome,
+  BuildStep,
   FromSandbox,
   LogStream,
   RunOutcome,
@@ -87,7 +88,13 @@ const frames = {
   }),
   build: to({
     $case: "build",
-    value: { actionName: "hello", main: "niam", source: Buffer.from([0, 1, 255]), binary: true },
+    value: {
+      actionName: "hello",
+      main: "niam",
+      source: Buffer.from([0, 1, 255]),
+      binary: true,
+      step: BuildStep.RESOLVE,
+    },
   }),
   built: from({
     $case: "buildResult",

@@ -41,10 +41,15 @@ func (p place) lay(init initMessage) (action, error) {
 	}
 	name := executable
 	if len(p.program) > 0 {
-		name = strings.TrimLeft(filepath.Base(init.actionName), ".") + p.extension
+		name = p.fileName(init.actionName)
 	}
 	file := filepath.Join(directory, name)
 	return action{directory, file}, os.WriteFile(file, init.code, 0o755)
+}
+
+// fileName of source that is no archive.
+func (p place) fileName(actionName string) string {
+	return strings.TrimSuffix(strings.TrimLeft(filepath.Base(actionName), "."), p.extension) + p.extension
 }
 
 // command is what is started for it. A script without a first line that says what runs it is the shell's, as in a shell.

@@ -208,6 +208,8 @@ func decodeBuild(data []byte) (m buildMessage, err error) {
 			m.source = chunk
 		case 4:
 			m.binary = value != 0
+		case 5:
+			m.step = int(value)
 		}
 	})
 	return m, err

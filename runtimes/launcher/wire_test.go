@@ -68,7 +68,7 @@ func TestWhatIsSaidToUsIsHeard(t *testing.T) {
 			namespace: "gäst", actionName: "/gäst/hello", actionVersion: "0.0.1", transactionID: "tid", remainingMs: 60_000,
 			deadlineWallMs: 1_700_000_000_000, apiKey: "u:k", traceparent: "00-1-2-01",
 		},
-		"build":  buildMessage{actionName: "hello", main: "niam", source: []byte{0, 1, 255}, binary: true},
+		"build":  buildMessage{actionName: "hello", main: "niam", source: []byte{0, 1, 255}, binary: true, step: 2},
 		"cancel": cancelMessage{call: 1, reason: "too late"},
 	} {
 		got, err := decodeToSandbox(given[name])

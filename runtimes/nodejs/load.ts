@@ -25,10 +25,7 @@ export async function load(init: Init, workDir: string): Promise<Main> {
     return pick(await importAny(path), name, "the archive");
   }
   const name = init.actionName.split("/").at(-1) ?? "action";
-  const source = init.code
-    .toString("utf8")
-    .replace(/^\ufeff/, "")
-    .replace(/^#!/, "//");
+  const source = plainSource(init.code.toString("utf8"));
   const fileName = name.endsWith(".js") ? name : `${name}.js`;
   const path = join(dir, fileName);
   writeFileSync(path, source);
@@ -59,8 +56,13 @@ function offerModules(workDir: string): void {
 // A plain `function main` without an export is found by asking for the name in the scope of the code itself.
 const HEAD = "(function (exports, require, module, __filename, __dirname) {";
 
+/** Without what is no code. */
+export function plainSource(text: string): string {
+  return text.replace(/^\ufeff/, "").replace(/^#!/, "//");
+}
+
 /** Undefined when only a module can say this: then it is one. */
-function compileScript(source: string, fileName: string, main: string): Script | undefined {
+export function compileScript(source: string, fileName: string, main: string): Script | undefined {
   if (!/^[\w$.]+$/.test(main)) throw new Error(`main "${main}" is not the name of a function`);
   const head = main.split(".")[0] ?? main;
   const wrapped = `${HEAD}${source}\n;return typeof ${head} === "undefined" ? undefined : ${main};})`;
@@ -106,7 +108,7 @@ function pick(exported: unknown, main: string, where: string): Main {
  * The file to load, and what to call in it. As in OpenWhisk, "other.niam" is `niam` of the module "other" if there is
  * such a file; else it is `niam` of something that the usual module exports as "other".
  */
-function entryOf(dir: string, main: string): { readonly path: string; readonly name: string } {
+export function entryOf(dir: string, main: string): { readonly path: string; readonly name: string } {
   const [file = "", ...rest] = main.split(".");
   if (rest.length > 0) {
     const path = fileOf(dir, [`${file}.js`, join(file, "index.js"), `${file}.mjs`, `${file}.cjs`]);

@@ -53,6 +53,7 @@ export class PublicClient {
           components: [],
           image: "",
           build: undefined,
+          unchecked: "",
         },
         parameters: [],
         annotations: [],

@@ -67,7 +67,9 @@ export interface Exec {
 export interface Build {
   /** What it is remembered by: see `buildDigest`. */
   readonly digest: string;
-  /** What sandboxes load, a zip archive; undefined when it failed. */
+  /** What was done; undefined in what older versions stored: it was compiled. */
+  readonly step?: "compile" | "resolve" | "check" | undefined;
+  /** What sandboxes load, a zip archive; undefined when it failed, or when they load the code as it is. */
   readonly artifact: { readonly digest: string; readonly size: number } | undefined;
   /** What was resolved, as the language's tools write it down; "" when nothing was. */
   readonly lock: string;

@@ -12,7 +12,7 @@ export const LAUNCHER_MODES = ["loop", "exec", "http"] as const;
 /** "build" is for the sandboxes of builds; no kind says it. */
 export type LauncherMode = (typeof LAUNCHER_MODES)[number] | "build";
 
-/** How source of a kind becomes what its sandboxes load. */
+/** How the code of a kind becomes what its sandboxes load, and how it is looked through for mistakes. */
 export interface BuildRecipe {
   /** Rises when the same source would become something else: what older ones built is not taken any more. Default 1. */
   readonly version: number;
@@ -22,8 +22,24 @@ export interface BuildRecipe {
   readonly timeoutMs: number;
   /** Whether a build may fetch what the source depends on. */
   readonly network: boolean;
-  /** Program and arguments that the launcher runs in the build sandbox. */
+  /** Program and arguments that the launcher runs in the build sandbox; WEFT_BUILD_STEP tells it what to do. */
   readonly command: readonly string[];
+  /**
+   * Source that a program is made of, on every path: all that is not one already, or for archives those with files of this
+   * extension and no program beside. Undefined for languages that load source.
+   */
+  readonly compiles: { readonly sources: string | undefined } | undefined;
+  /** Of the file that source is written to, for kinds whose own `env` does not say it to the launcher. */
+  readonly extension: string | undefined;
+  /** Lists of dependencies at the top of an archive, the first that is there counts. */
+  readonly dependencies: readonly DependencyList[];
+}
+
+export interface DependencyList {
+  /** For example "package.json". */
+  readonly file: string;
+  /** Folders at the top of an archive that has its dependencies with it: "node_modules". */
+  readonly brought: readonly string[];
 }
 
 /** One kind that this fabric can run: an entry of runtimes/manifest.json. */
@@ -101,7 +117,9 @@ export function kindEnv(kind: RuntimeKind, memoryMb: number): Record<string, str
  */
 export function builderOf(kind: RuntimeKind): RuntimeKind | undefined {
   if (!kind.build) return undefined;
-  return { ...kind, image: kind.build.image, launcher: "build", program: kind.build.command, stemCells: [] };
+  const { extension } = kind.build;
+  const env = extension === undefined ? kind.env : { ...kind.env, WEFT_SOURCE_EXTENSION: extension };
+  return { ...kind, env, image: kind.build.image, launcher: "build", program: kind.build.command, stemCells: [] };
 }
 
 /** What the launcher is called with in a sandbox where the files of the runtimes folder are found by `fileOf`. */
@@ -180,7 +198,22 @@ function recipeOf(build: unknown, at: string): BuildRecipe {
     timeoutMs: count(fields["timeoutMs"], `${at}.timeoutMs`),
     network: fields["network"] === true,
     command: texts(fields["command"], `${at}.command`),
+    compiles: fields["compiles"] === undefined ? undefined : compilesOf(fields["compiles"], `${at}.compiles`),
+    extension: fields["extension"] === undefined ? undefined : text(fields["extension"], `${at}.extension`),
+    dependencies: list(fields["dependencies"] ?? [], `${at}.dependencies`).map((one, i) => {
+      const of = object(one, `${at}.dependencies[${i}]`);
+      return {
+        file: text(of["file"], `${at}.dependencies[${i}].file`),
+        brought: texts(of["brought"] ?? [], `${at}.dependencies[${i}].brought`),
+      };
+    }),
   };
+}
+
+function compilesOf(given: unknown, at: string): BuildRecipe["compiles"] {
+  if (given === true) return { sources: undefined };
+  if (given === false) return undefined;
+  return { sources: text(object(given, at)["sources"], `${at}.sources`) };
 }
 
 function object(value: unknown, at: string): Record<string, unknown> {

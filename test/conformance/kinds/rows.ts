@@ -69,7 +69,7 @@ function ends(
   };
 }
 
-/** A row whose code does not load. */
+/** A row whose code does not load: stored all the same, as OpenWhisk's paths do, and where it is refused, that too. */
 function doesNotLoad(key: string, name: string, usual: Expectation, use: Use = {}): Lane {
   return {
     actions: {},
@@ -80,18 +80,16 @@ function doesNotLoad(key: string, name: string, usual: Expectation, use: Use = {
         async check(world) {
           const marked = key === "syntax-error" || key === "throws-at-load";
           const line = marked ? world.family.line(key, "@here") : 0;
-          const { refused } = world.family.can.expects[key] ?? {};
-          const deployed = world.deploy(key, { file: key, ...use });
+          const { refused = usual.refused } = world.family.can.expects[key] ?? {};
           if (refused !== undefined) {
             // Not `rejects`: another test may be the current one by then, and that wants to be waited for by its own.
-            const refusal = await deployed.then(
+            const refusal = await world.deploy(`${key}-refused`, { file: key, ...use }).then(
               () => "it was deployed",
               (thrown: unknown) => String(thrown),
             );
             expect(refusal).toMatch(new RegExp(refused.replaceAll("{line}", String(line)), "s"));
-            return;
           }
-          await deployed;
+          await world.deploy(key, { file: key, keepFailed: true, ...use });
           hold(world, key, await world.run(key, {}), { outcome: "developerError", ...usual }, { line, code: 3 });
         },
       },
@@ -464,7 +462,9 @@ export const lanes: readonly Lane[] = [
       ),
     ],
   },
-  doesNotLoad("syntax-error", "does not parse: told with file and line", {}),
+  doesNotLoad("syntax-error", "does not parse: told with file and line, before it is stored", {
+    refused: "The (code cannot be loaded|source does not build): .*:{line}:",
+  }),
   doesNotLoad("no-main", "has no main: told by name, with what there is", { error: "\\bmain\\b" }),
   doesNotLoad("throws-at-load", "throws while it is loaded: told with the trace", { error: "no luck" }),
   doesNotLoad("exits-at-load", "ends its process while it is loaded: told with the last lines", LAST_WORDS),

@@ -14,6 +14,8 @@ export interface Use {
   readonly memoryMb?: number;
   readonly logsMb?: number;
   readonly concurrency?: number;
+  /** Stored whatever is wrong with it, as OpenWhisk's paths do. */
+  readonly keepFailed?: boolean;
   readonly parameters?: readonly { readonly key: string; readonly valueJson: string; readonly init?: boolean }[];
 }
 
@@ -72,7 +74,7 @@ export class KindWorld {
         concurrency: use.concurrency ?? 1,
       },
     });
-    await this.client.call(services.action.createAction, CreateActionRequest.fromPartial({ action }), BUILD_MS);
+    await this.client.call(services.action.createAction, CreateActionRequest.fromPartial({ action, keepFailedBuild: use.keepFailed ?? false }), BUILD_MS);
   }
 
   /** Waits for the end and for the record. */

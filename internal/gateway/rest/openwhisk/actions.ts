@@ -188,6 +188,7 @@ function readExec(text: JsonText | undefined, own: string): Exec | undefined {
     components: [],
     image,
     build: undefined,
+    unchecked: "",
   };
 }
 
@@ -199,6 +200,7 @@ const NO_CODE = {
   codeSize: 0,
   image: "",
   build: undefined,
+  unchecked: "",
 };
 
 function readImage(members: ReadonlyMap<string, JsonText>): string {

@@ -33,6 +33,17 @@ final class Action {
      * @param name "Class" or "Class#method"
      */
     static Action load(Path directory, Path file, String name) throws Unloadable, IOException, ReflectiveOperationException {
+        var method = find(directory, file, name, true);
+        method.setAccessible(true); // the class need not be public
+        var handle = MethodHandles.lookup().unreflect(method);
+        if (method.getParameterCount() == 1) {
+            handle = MethodHandles.dropArguments(handle, 1, Context.class);
+        }
+        return new Action(handle.asType(CALL));
+    }
+
+    /** The main method, after what is source was compiled. @param runs whether code of the class may run: its initialisers do */
+    static Method find(Path directory, Path file, String name, boolean runs) throws Unloadable, IOException {
         var cut = name.indexOf('#');
         var className = cut < 0 ? name : name.substring(0, cut);
         var methodName = cut < 0 ? "main" : name.substring(cut + 1);
@@ -50,19 +61,13 @@ final class Action {
         Thread.currentThread().setContextClassLoader(loader);
         Class<?> type;
         try {
-            type = Class.forName(className, true, loader);
+            type = Class.forName(className, runs, loader);
         } catch (ClassNotFoundException notThere) {
             throw new Unloadable("no class \"" + className + "\" in the code; name it as main: Class or Class#method");
         }
-        var method = Arrays.stream(type.getDeclaredMethods()).filter(one -> one.getName().equals(methodName)).filter(Action::fits).findFirst()
+        return Arrays.stream(type.getDeclaredMethods()).filter(one -> one.getName().equals(methodName)).filter(Action::fits).findFirst()
             .orElseThrow(() -> new Unloadable("no method \"" + methodName + "\": " + className + " needs public static JsonObject "
                 + methodName + "(JsonObject); it has " + methodsOf(type)));
-        method.setAccessible(true); // the class need not be public
-        var handle = MethodHandles.lookup().unreflect(method);
-        if (method.getParameterCount() == 1) {
-            handle = MethodHandles.dropArguments(handle, 1, Context.class);
-        }
-        return new Action(handle.asType(CALL));
     }
 
     JsonElement call(JsonElement value, Context context) throws Throwable {

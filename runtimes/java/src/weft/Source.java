@@ -60,7 +60,16 @@ final class Source {
             System.err.println(place(mistake) + ": error: " + mistake.getMessage(Locale.ROOT));
         }
         var first = mistakes.get(0);
-        throw new Unloadable(first.getMessage(Locale.ROOT).lines().findFirst().orElse("it does not compile") + " (" + place(first) + ")");
+        throw new Mistakes(first.getMessage(Locale.ROOT).lines().findFirst().orElse("it does not compile") + " (" + place(first) + ")");
+    }
+
+    /** The compiler's, of which each place has been printed. */
+    static final class Mistakes extends Unloadable {
+        private static final long serialVersionUID = 1;
+
+        Mistakes(String first) {
+            super(first);
+        }
     }
 
     private static JavaFileObject unit(String name, Path file) throws IOException {

@@ -1,7 +1,7 @@
 package weft;
 
 /** The code is not what it should be; the message says how. */
-final class Unloadable extends Exception {
+class Unloadable extends Exception {
     private static final long serialVersionUID = 1;
 
     Unloadable(String message) {

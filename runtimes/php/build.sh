@@ -1,0 +1,10 @@
+#!/bin/sh
+# Checks a php action, after its dependencies were put beside it when that is asked for: what the launcher's build mode
+# starts (runtimes/launcher/build.go says what it finds).
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+resolved=
+if [ "$WEFT_BUILD_STEP" = resolve ]; then . "$here/resolve.sh"; fi
+php "$here/check.php"
+if [ -n "$resolved" ]; then find . -mindepth 1 -maxdepth 1 -exec mv {} "$WEFT_OUTPUT_DIR" \; ; fi

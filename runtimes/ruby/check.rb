@@ -1,0 +1,33 @@
+# frozen_string_literal: true
+
+# Looks through an action's code for mistakes, and runs nothing of it: what the launcher's build mode starts.
+# runtimes/launcher/build.go says what it finds, and reads the places out of what is printed.
+
+# Own files that are looked at.
+FILES_MAX = 1000
+# Folders of what others wrote.
+BROUGHT = %w[vendor/ bundle/].freeze
+
+def own_files
+  file = ENV.fetch("WEFT_SOURCE_FILE", "")
+  return [file] unless file.empty?
+
+  abort "the archive has no main.rb: pack the folder's content, not the folder" unless File.file?("main.rb")
+  all = Dir.glob("**/*.rb").reject { |path| path.start_with?(*BROUGHT) }.sort
+  (["main.rb"] + all).uniq.first(FILES_MAX)
+end
+
+# Nil when nothing is wrong.
+def mistake_in(path)
+  RubyVM::InstructionSequence.compile(File.read(path, encoding: "UTF-8"), path)
+  nil
+rescue SyntaxError, EncodingError => e
+  said = e.message.force_encoding("UTF-8").scrub
+  where, what = said.match(/\A(\S+:\d+): (.*?)(?:\n|\z)/)&.captures
+  # Newer parsers say what is wrong in a drawing below the line.
+  what = said[/\^+\s*(.+)$/, 1] || what if what&.start_with?("syntax error found")
+  "#{where || "#{path}:1"}: SyntaxError: #{what || said.lines.first&.strip}"
+end
+
+mistakes = own_files.filter_map { |path| mistake_in(path) }
+abort mistakes.join("\n") unless mistakes.empty?
