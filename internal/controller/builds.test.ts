@@ -24,6 +24,7 @@ const recipe = {
   dependencies: [],
 };
 const go = { kind: "go:1.26", family: "go", build: recipe } as unknown as RuntimeKind;
+const sh = { kind: "sh:1", family: "sh", build: { ...recipe, compiles: undefined } } as unknown as RuntimeKind;
 const exec: Exec = { kind: "go:1.26", main: undefined, binary: false, codeDigest: "source", codeSize: 6 };
 const code = Buffer.from("source");
 
@@ -59,7 +60,7 @@ describe("builds of a controller", () => {
     answer = () => Promise.resolve(built);
     builds = new Builds({
       store,
-      manifest: new RuntimeManifest([go]),
+      manifest: new RuntimeManifest([go, sh]),
       invokers: () => Promise.resolve(invokers),
       build: (address, request) => {
         asked.push(address);
@@ -95,6 +96,25 @@ describe("builds of a controller", () => {
     await expect(of()).rejects.toMatchObject({ kind: "invalidArgument", reason: "BUILD_FAILED" });
     expect(await of(true)).toMatchObject({ cached: true, build: { artifact: undefined, problem: "main.go:1: no" } });
     expect(asked).toHaveLength(1);
+  });
+
+  it("that only look for mistakes leave nothing behind but that none was found, or refuse", async () => {
+    const looking = { ...exec, kind: "sh:1" };
+    answer = () => Promise.resolve(is(BuildOutcome.BUILT));
+    const found = await builds.of(looking, "act", code, wish(false));
+    expect(found).toMatchObject({ build: { step: "check", artifact: undefined, problem: "" } });
+    answer = () => Promise.resolve(failed);
+    const other = builds.of({ ...looking, codeDigest: "other" }, "act", code, wish(false));
+    await expect(other).rejects.toMatchObject({ reason: "BUILD_FAILED", message: "The code cannot be loaded: main.go:1: no" });
+    expect(await builds.of(looking, "act", code, wish(true))).toBeUndefined();
+    expect(asked).toHaveLength(2);
+  });
+
+  it("that only look for mistakes keep nobody from deploying when nobody can look", async () => {
+    invokers = [];
+    const looked = await builds.of({ ...exec, kind: "sh:1" }, "act", code, wish(false));
+    expect(looked).toEqual({ unchecked: expect.stringContaining("there is no invoker") as string });
+    expect(store.kept.size).toBe(0);
   });
 
   it("go on elsewhere when an invoker cannot build or is busy", async () => {

@@ -58,8 +58,10 @@ export class BuildDesk {
     await this.#turn();
     const { clock, metrics } = this.deps;
     const fromMonoMs = clock.monoMs();
+    let sandbox: SandboxProcess | undefined;
     try {
-      const result = await this.#inSandbox(kind, recipe, build);
+      sandbox = await this.#sandboxOf(kind, recipe);
+      const result = await this.#answer(sandbox, recipe, build);
       metrics.builds.bound({ result: result.outcome === BuildOutcome.BUILT ? "built" : "failed" }).inc();
       return { result, durationMs: Math.round(clock.monoMs() - fromMonoMs) };
     } catch (thrown) {
@@ -68,6 +70,17 @@ export class BuildDesk {
       throw thrown;
     } finally {
       metrics.buildSeconds.observe((clock.monoMs() - fromMonoMs) / 1_000);
+      void this.#end(sandbox, kind);
+    }
+  }
+
+  /** Nobody waits for the end of the sandbox but the next build: its memory is in use until then. */
+  async #end(sandbox: SandboxProcess | undefined, kind: string): Promise<void> {
+    try {
+      await sandbox?.destroy();
+    } catch (thrown) {
+      this.deps.log.warn("a build sandbox could not be removed", { kind, error: toWeftError(thrown) });
+    } finally {
       this.#running -= 1;
       this.#waiting.shift()?.();
     }
@@ -100,7 +113,7 @@ export class BuildDesk {
     });
   }
 
-  async #inSandbox(kind: string, recipe: BuildRecipe, build: Build): Promise<BuildResult> {
+  #sandboxOf(kind: string, recipe: BuildRecipe): Promise<SandboxProcess> {
     const { driver, pidsMax, startTimeoutMs } = this.deps;
     const spec = {
       sandbox: FIRST_NUMBER + this.#made++,
@@ -110,12 +123,7 @@ export class BuildDesk {
       env: {},
       build: true,
     } as const;
-    const sandbox = await driver.create(spec, startTimeoutMs, this.#stop.signal);
-    try {
-      return await this.#answer(sandbox, recipe, build);
-    } finally {
-      await sandbox.destroy();
-    }
+    return driver.create(spec, startTimeoutMs, this.#stop.signal);
   }
 
   #answer(sandbox: SandboxProcess, recipe: BuildRecipe, build: Build): Promise<BuildResult> {

@@ -15,12 +15,13 @@ import { Trigger, TriggerServiceService } from "../../../internal/gen/weft/trigg
 import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import { SEQUENCE_KIND, type ActionLimits, type KeyValue } from "../../../internal/core/action/types.js";
 import type { Cli } from "../cli-context.js";
+import { uncheckedText } from "../verbs/action.js";
 import { createApi, deleteApi } from "./apis.js";
 import { removedAnnotations, type Step } from "./plan.js";
 import { FEED_DIGEST, keyValue, splitName, type ActionState, type FeedState, type TriggerState } from "./state.js";
 
-/** Uploads and unpacking take longer than other calls. */
-const WRITE_MS = 120_000;
+/** Uploads and builds take longer than other calls. */
+const WRITE_MS = 300_000;
 /** The server ends the waiting after 60 s; the answer has to come back. */
 const FEED_MS = 65_000;
 
@@ -103,14 +104,12 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
     case "action":
     case "sequence": {
       const { wanted, here } = step;
+      let written: Action | undefined;
       if (!wanted) await cli.call(ActionServiceService.deleteAction, { namespace, name, etag }, { what });
       else if (!here) {
         const action = await actionOf(wanted, namespace, "");
-        await cli.call(
-          ActionServiceService.createAction,
-          { action, keepFailedBuild: false },
-          { what, deadlineMs: WRITE_MS },
-        );
+        const request = { action, keepFailedBuild: false };
+        written = await cli.call(ActionServiceService.createAction, request, { what, deadlineMs: WRITE_MS });
       } else {
         const isSequence = wanted.kind === SEQUENCE_KIND;
         const request = {
@@ -125,8 +124,9 @@ async function take(cli: Cli, namespace: string, step: Step, warnings: string[])
           deleteAnnotations: removedAnnotations(here.annotations, wanted.annotations),
           keepFailedBuild: false,
         };
-        await cli.call(ActionServiceService.updateAction, request, { what, deadlineMs: WRITE_MS });
+        written = await cli.call(ActionServiceService.updateAction, request, { what, deadlineMs: WRITE_MS });
       }
+      if (written?.exec?.unchecked) warnings.push(`${name}: ${uncheckedText(written.exec.unchecked)}`);
       return;
     }
     case "trigger":

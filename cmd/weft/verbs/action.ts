@@ -24,8 +24,8 @@ import { listed, somePage, type Page, type PageRequest } from "./pages.js";
 
 const UINT32_MAX = 0xffff_ffff;
 
-/** Uploads and unpacking take longer than other calls. */
-const WRITE_MS = 120_000;
+/** Uploads and builds take longer than other calls. */
+const WRITE_MS = 300_000;
 
 export const createAction: Verb = async (cli, [nameText = "", file], values) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 2);
@@ -73,6 +73,13 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
   if (save !== undefined) {
     writeFileSync(resolve(cli.io.cwd, save), action.exec?.code ?? new Uint8Array());
     cli.screen.say(`saved the code to ${save}`);
+  }
+  const saveLock = values.text("save-lock");
+  if (saveLock !== undefined) {
+    const lock = action.exec?.build?.lock ?? "";
+    if (lock === "") throw usage(`nothing was resolved for ${action.name}`, "weft action get NAME");
+    writeFileSync(resolve(cli.io.cwd, saveLock), lock);
+    cli.screen.say(`saved what was resolved to ${saveLock}`);
   }
   if (values.flag("url")) {
     const url = actionUrl(cli.connection.rest, action);
@@ -225,6 +232,7 @@ function done(cli: Cli, what: string, action: Action, secretAsked: boolean): voi
   else {
     const build = action.exec?.build;
     if (build) cli.screen.say(buildText(build));
+    if (action.exec?.unchecked) cli.screen.say(`warning: ${uncheckedText(action.exec.unchecked)}`);
     const secret = action.annotations.find(({ key }) => key === "require-whisk-auth")?.valueJson;
     cli.screen.say(`${what} action ${action.name}, version ${action.version}, ${action.exec?.kind ?? ""}`);
     if (secretAsked && secret !== undefined && secret !== "false") {
@@ -233,6 +241,11 @@ function done(cli: Cli, what: string, action: Action, secretAsked: boolean): voi
       );
     }
   }
+}
+
+/** What a write says when nobody looked through its code. */
+export function uncheckedText(why: string): string {
+  return `the code was not looked through for mistakes, its first call will tell: ${why}`;
 }
 
 function buildText({ digest, cached, durationMs, artifactSize, problem }: Build): string {
