@@ -15,6 +15,7 @@ import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
 import type { CallContext } from "../rpc/call-context.js";
 import { workLink } from "../rpc/link-methods.js";
+import { openBuildNetwork } from "./build-network.js";
 import { untilReady, type RoleContext } from "./context.js";
 import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import type { InvokerSettings } from "./settings.js";
@@ -43,6 +44,9 @@ export async function startInvoker(
     | "launcherDir"
     | "localImages"
     | "parallelBuilds"
+    | "buildRegistries"
+    | "buildEnv"
+    | "buildCaFile"
     | "apiHost"
     | "memoryMb"
     | "stateDir"
@@ -77,7 +81,8 @@ export async function startInvoker(
   server.serveService(InvokerServiceService, { describe: () => Promise.resolve(describe()) });
   const address = await server.listen(settings.listenAddress);
   scope.use("invoker server", server, (s) => s.close(CLOSE_GRACE_MS));
-  const driver = scope.use("sandbox driver", driverOf(context, manifest, settings), (d) => d.close());
+  const registries = socketDirectory(join(settings.stateDir, "registries"));
+  const driver = scope.use("sandbox driver", driverOf(context, manifest, settings, registries), (d) => d.close());
   const invoker = new Invoker({
     id,
     bootId,
@@ -114,13 +119,17 @@ export async function startInvoker(
       ),
     }),
   });
+  const { metrics } = invoker;
+  const network = await openBuildNetwork(settings, registries, { clock, log, metrics });
+  scope.use("build network", network, (n) => n.close());
   const builds = new BuildDesk({
     driver,
     manifest,
     clock,
     log,
-    metrics: invoker.metrics,
+    metrics,
     parallelBuilds: settings.parallelBuilds,
+    buildEnv: network.env,
     startTimeoutMs: BUILD_START_MS,
     pidsMax: BUILD_PIDS_MAX,
   });
@@ -148,6 +157,7 @@ function driverOf(
   > & {
     readonly programPath: string;
   },
+  registries: string,
 ): SandboxDriver {
   const directory = socketDirectory(join(settings.stateDir, "sandboxes"));
   const launcher = findLauncher(settings.launcherDir);
@@ -165,6 +175,7 @@ function driverOf(
         manifest,
         runtimesDirectory,
         launcher,
+        registries,
         directory,
         bootId,
         path: settings.programPath,
@@ -179,6 +190,7 @@ function driverOf(
         bootId,
         directory,
         launcher,
+        registries,
         localImages: settings.localImages,
         network: settings.sandboxNetwork,
         reconnectMs: settings.adoptWithinMs,

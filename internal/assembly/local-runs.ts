@@ -25,6 +25,7 @@ import { BuildDesk } from "../invoker/build-desk.js";
 import { invokerMetrics } from "../invoker/metrics.js";
 import { invokerSettings } from "../invoker/settings.js";
 import { ProcessDriver } from "../process/process-driver.js";
+import { openBuildNetwork } from "./build-network.js";
 import { findLauncher, readManifest, runtimesDirectory } from "./files.js";
 import { INVOKER_DEFAULTS } from "./settings.js";
 import { socketDirectory } from "./socket-directory.js";
@@ -44,12 +45,14 @@ export class LocalRuns {
   readonly #manifest = readManifest();
   readonly #random = systemRandom();
   readonly #driver: SandboxDriver;
+  readonly #registries: string;
   /** The machine's timers do not keep a process; somebody waits for this one. */
   readonly #alive = setInterval(() => {}, 60_000);
 
   constructor(private readonly options: LocalRunsOptions) {
     const bootId = newBootId(this.#random);
     const launcher = findLauncher(options.launcherDir ?? INVOKER_DEFAULTS.launcherDir);
+    this.#registries = socketDirectory(join(tmpdir(), `weft-local-${bootId}-r`));
     const common = {
       clock: systemClock,
       log: options.log,
@@ -57,6 +60,7 @@ export class LocalRuns {
       directory: socketDirectory(join(tmpdir(), `weft-local-${bootId}`)),
       bootId,
       launcher,
+      registries: this.#registries,
     };
     this.#driver =
       options.driver === "process"
@@ -101,13 +105,17 @@ export class LocalRuns {
     // What has a mistake says so when it is loaded.
     const step = kind && buildStepOf(kind, code, binary, { keepFailed: false, resolve: undefined });
     if (!step || step === "check") return action;
+    const metrics = invokerMetrics(new MetricsRegistry("invoker"));
+    const { log } = this.options;
+    const network = await openBuildNetwork(INVOKER_DEFAULTS, this.#registries, { clock: systemClock, log, metrics });
     const desk = new BuildDesk({
       driver: this.#driver,
       manifest: this.#manifest,
       clock: systemClock,
       log: silentLog,
-      metrics: invokerMetrics(new MetricsRegistry("invoker")),
+      metrics,
       parallelBuilds: 1,
+      buildEnv: network.env,
       ...invokerSettings({ memoryMb: action.limits.memoryMb }),
     });
     const stop = (): void => desk.close();
@@ -131,6 +139,7 @@ export class LocalRuns {
       throw buildFailed({ digest: "", step, durationMs: 0, lock: "", artifact: undefined, diagnostics, problem });
     } finally {
       signal.removeEventListener("abort", stop);
+      await network.close();
     }
   }
 

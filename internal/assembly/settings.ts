@@ -147,6 +147,16 @@ export const invokerSettings = {
     min: 1,
     max: 64,
   }),
+  buildRegistries: list(
+    "hosts that builds may reach: public for the package registries that everybody uses, host, host:port, or host:port=address:port for one that is elsewhere than its name says; none for none",
+    ["public"],
+  ),
+  buildEnv: optional(
+    secret('variables of builds that reach registries, a JSON object: {"npm_config_registry": "https://npm.example/"}'),
+  ),
+  buildCaFile: optional(
+    text("PEM file of all authorities that builds trust; without it those that Node does, and NODE_EXTRA_CA_CERTS"),
+  ),
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),
@@ -194,6 +204,9 @@ export const INVOKER_DEFAULTS = {
   launcherDir: invokerSettings.launcherDir.default as string,
   localImages: invokerSettings.localImages.default as readonly string[],
   parallelBuilds: invokerSettings.parallelBuilds.default as number,
+  buildRegistries: invokerSettings.buildRegistries.default as readonly string[],
+  buildEnv: undefined,
+  buildCaFile: undefined,
   stemCells: invokerSettings.stemCells.default as number,
   freezeAfterMs: invokerSettings.freezeAfterMs.default as number,
   idleTimeoutMs: invokerSettings.idleTimeoutMs.default as number,

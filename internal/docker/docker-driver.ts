@@ -49,6 +49,8 @@ const DIRECTORY_LABEL = "weft.directory";
 const MARK_LABEL = "weft.sandbox";
 /** Where a sandbox finds its socket. */
 const LINK_DIRECTORY = "/weft/link";
+/** Where one in which something is built finds the way to package registries. */
+const REGISTRIES_DIRECTORY = "/weft/registries";
 /** Where one of a kind with a launcher finds that. */
 const LAUNCHER_DIRECTORY = "/weft/launcher";
 /** Where images have what lies in a folder of the runtimes folder. */
@@ -92,6 +94,8 @@ export interface DockerDriverDeps {
    * Default none: they cannot be made.
    */
   readonly launcher?: string | undefined;
+  /** Folder of the way to package registries (invoker/registry-proxy.ts), as Docker sees it. Default none: builds have no network. */
+  readonly registries?: string | undefined;
   /** Beginnings of names of images that are on the machine and never fetched. Default none. */
   readonly localImages?: readonly string[];
   /** Network and bridge for `bridge`; at most 15 characters. Default weft-sandboxes. */
@@ -402,7 +406,7 @@ export class DockerDriver implements SandboxDriver {
     user: number,
   ): ContainerCreateOptions {
     const memoryBytes = spec.memoryMb * 1024 * 1024;
-    const env = {
+    const env: Record<string, string> = {
       HOME: "/tmp", // all that can be written to
       ...kindEnv(kind, spec.memoryMb),
       ...spec.env,
@@ -412,6 +416,11 @@ export class DockerDriver implements SandboxDriver {
     };
     const { launcher } = this.deps;
     const binds = [`${directory}:${LINK_DIRECTORY}:ro`];
+    const { registries } = this.deps;
+    if (spec.registries && registries !== undefined) {
+      binds.push(`${registries}:${REGISTRIES_DIRECTORY}:ro`);
+      env["WEFT_REGISTRIES"] = REGISTRIES_DIRECTORY;
+    }
     let entrypoint: string[] | undefined;
     if (kind.launcher !== undefined && launcher !== undefined) {
       binds.push(`${dirname(launcher)}:${LAUNCHER_DIRECTORY}:ro`);

@@ -86,7 +86,7 @@ function world(parallelBuilds = 1) {
     },
   };
   const metrics = invokerMetrics(new MetricsRegistry("invoker"));
-  const deps = { driver, manifest: MANIFEST, clock, log: silentLog, metrics, parallelBuilds };
+  const deps = { driver, manifest: MANIFEST, clock, log: silentLog, metrics, parallelBuilds, buildEnv: {} };
   return { clock, made, failures, desk: new BuildDesk({ ...deps, startTimeoutMs: 1_000, pidsMax: 64 }) };
 }
 

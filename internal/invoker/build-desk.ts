@@ -9,7 +9,14 @@ import type { Log } from "../base/log.js";
 import type { SandboxDriver, SandboxExit, SandboxProcess } from "../core/sandbox/driver.js";
 import type { BuildRecipe, RuntimeManifest } from "../core/sandbox/manifest.js";
 import type { BuildRequest, BuildResponse } from "../gen/weft/link/v1/build.pb.js";
-import { BuildOutcome, BuildResult, FromSandbox, ToSandbox, type Build } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import {
+  BuildOutcome,
+  BuildResult,
+  BuildStep,
+  FromSandbox,
+  ToSandbox,
+  type Build,
+} from "../gen/weft/runtime/v1/sandbox.pb.js";
 import type { InvokerMetrics } from "./metrics.js";
 
 /** Builds that wait for their turn; more are for another invoker, or for later. */
@@ -27,6 +34,8 @@ export interface BuildDeskDeps {
   readonly metrics: Pick<InvokerMetrics, "builds" | "buildsRunning" | "buildsWaiting" | "buildSeconds">;
   /** Builds at the same time. */
   readonly parallelBuilds: number;
+  /** Variables of builds that reach registries: where these are, and what opens them. */
+  readonly buildEnv: Readonly<Record<string, string>>;
   readonly startTimeoutMs: number;
   readonly pidsMax: number;
 }
@@ -60,7 +69,7 @@ export class BuildDesk {
     const fromMonoMs = clock.monoMs();
     let sandbox: SandboxProcess | undefined;
     try {
-      sandbox = await this.#sandboxOf(kind, recipe);
+      sandbox = await this.#sandboxOf(kind, recipe, build.step);
       const result = await this.#answer(sandbox, recipe, build);
       metrics.builds.bound({ result: result.outcome === BuildOutcome.BUILT ? "built" : "failed" }).inc();
       return { result, durationMs: Math.round(clock.monoMs() - fromMonoMs) };
@@ -113,15 +122,18 @@ export class BuildDesk {
     });
   }
 
-  #sandboxOf(kind: string, recipe: BuildRecipe): Promise<SandboxProcess> {
+  #sandboxOf(kind: string, recipe: BuildRecipe, step: BuildStep): Promise<SandboxProcess> {
+    // What only looks for mistakes needs nothing of others.
+    const network = recipe.network && step !== BuildStep.CHECK;
     const { driver, pidsMax, startTimeoutMs } = this.deps;
     const spec = {
       sandbox: FIRST_NUMBER + this.#made++,
       kind,
       memoryMb: recipe.memoryMb,
       pidsMax,
-      env: {},
+      env: network ? this.deps.buildEnv : {},
       build: true,
+      registries: network,
     } as const;
     return driver.create(spec, startTimeoutMs, this.#stop.signal);
   }

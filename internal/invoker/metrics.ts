@@ -12,6 +12,7 @@ export const NACK_REASONS = [
   "overCredit",
 ] as const;
 export const END_REASONS = ["startFailed", "noRoom", "evicted", "died", "fenced", "draining"] as const;
+export const REGISTRY_RESULTS = ["connected", "refused", "failed"] as const;
 export const STATES = ["starting", "stem", "warm", "frozen"] as const;
 
 export type NackName = (typeof NACK_REASONS)[number];
@@ -133,6 +134,11 @@ export function invokerMetrics(registry: MetricsRegistry<"invoker">) {
       name: "weft_invoker_build_seconds",
       help: "How long does a build take here, sandbox included?",
       buckets: [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128],
+    }),
+    registryConnections: registry.counter({
+      name: "weft_invoker_registry_connections_total",
+      help: "How many connections of builds to package registries were made, refused because the host is none, or failed?",
+      labels: { result: REGISTRY_RESULTS },
     }),
     buildsRunning: registry.gauge({ name: "weft_invoker_builds_running", help: "How many builds run?" }),
     buildsWaiting: registry.gauge({

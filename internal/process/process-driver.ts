@@ -42,6 +42,8 @@ export interface ProcessDriverDeps {
   readonly runtimesDirectory: string;
   /** The launcher's program. Default none: kinds that need one cannot be made. */
   readonly launcher?: string | undefined;
+  /** Folder of the way to package registries (invoker/registry-proxy.ts). Default none. */
+  readonly registries?: string | undefined;
   /**
    * This driver's own, absolute and short (a socket's path has room for some hundred bytes), the same in each life of the
    * invoker. Made with mode 0700.
@@ -217,6 +219,7 @@ export class ProcessDriver implements SandboxDriver {
         ...program.env,
         ...kindEnv(kind, spec.memoryMb),
         ...spec.env,
+        ...(spec.registries && this.deps.registries !== undefined ? { WEFT_REGISTRIES: this.deps.registries } : {}),
         WEFT_SOCKET: join(directory, "s"),
         WEFT_KIND: spec.kind,
         WEFT_WORKDIR: work,

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,7 +87,11 @@ type buildResult struct {
 }
 
 // builder runs no actions: it answers one Build.
-type builder struct{ place }
+type builder struct {
+	place
+	// registries is the folder of what registries.go serves; "" for a build without a network.
+	registries string
+}
 
 var errBuilds = errors.New("this sandbox builds; it runs no actions")
 
@@ -162,19 +167,26 @@ func (b *builder) command(m buildMessage, step, file, directory, source, output,
 	sink := func(_ int, data []byte) {
 		printed = append(printed, data[:min(len(data), buildOutputBytesMax-len(printed))]...)
 	}
+	network, err := openRegistries(b.registries)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer network.close()
+	variables := map[string]string{
+		"HOME":             directory,
+		"TMPDIR":           directory,
+		"WEFT_BUILD_STEP":  step,
+		"WEFT_SOURCE_DIR":  source,
+		"WEFT_SOURCE_FILE": file,
+		"WEFT_OUTPUT_DIR":  output,
+		"WEFT_BUILD_DIR":   directory,
+		"WEFT_LOCK_FILE":   lock,
+		"WEFT_ACTION_MAIN": main,
+	}
+	maps.Copy(variables, network.variables())
 	child, err := start(startOptions{
-		argv: b.program,
-		env: environment(map[string]string{
-			"HOME":             directory,
-			"TMPDIR":           directory,
-			"WEFT_BUILD_STEP":  step,
-			"WEFT_SOURCE_DIR":  source,
-			"WEFT_SOURCE_FILE": file,
-			"WEFT_OUTPUT_DIR":  output,
-			"WEFT_BUILD_DIR":   directory,
-			"WEFT_LOCK_FILE":   lock,
-			"WEFT_ACTION_MAIN": main,
-		}),
+		argv:    b.program,
+		env:     environment(variables),
 		dir:     source,
 		grouped: true,
 		sink:    sink,

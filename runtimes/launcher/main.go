@@ -62,7 +62,7 @@ var modes = map[string]func(place) (server, string){
 	"loop":  func(at place) (server, string) { return &loop{place: at}, "" },
 	"exec":  func(at place) (server, string) { return &execs{place: at}, "1" },
 	"http":  func(at place) (server, string) { return &image{place: at}, "" },
-	"build": func(at place) (server, string) { return &builder{place: at}, "" },
+	"build": func(at place) (server, string) { return &builder{place: at, registries: take("WEFT_REGISTRIES")}, "" },
 }
 
 func usage() {

@@ -13,6 +13,8 @@ export interface SandboxSpec {
   readonly env: Readonly<Record<string, string>>;
   /** True for a sandbox in which an action of the kind is built: its runtime answers Build, and nothing else. */
   readonly build?: true;
+  /** True for a build that reaches package registries, through what the driver was told of them. */
+  readonly registries?: boolean;
 }
 
 /** Why a sandbox ended by itself. */
