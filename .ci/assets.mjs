@@ -40,6 +40,8 @@ rmSync("dist/runtimes/java", { recursive: true, force: true });
 for (const path of ["manifest.mf", "weft-java", "build.sh", "src", "warm-up"]) {
   cpSync(`runtimes/java/${path}`, `dist/runtimes/java/${path}`, { recursive: true });
 }
+cpSync("runtimes/rust/build.sh", "dist/runtimes/rust/build.sh");
+cpSync("runtimes/rust/weft-action", "dist/runtimes/rust/weft-action", { recursive: true });
 cpSync("runtimes/catalogue", "dist/runtimes/catalogue", { recursive: true });
 
 // The launcher is built by deploy/local/images; its source's digest says where that puts it and where we look for it.

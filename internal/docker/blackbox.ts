@@ -38,6 +38,7 @@ export function blackboxKind(kind: string, image: string, { program }: ImageConf
     launcher: "http",
     program,
     concurrency: true,
+    dockerOnly: true,
     build: undefined,
     env: {},
     addressSpaceHeadroomMb: undefined,

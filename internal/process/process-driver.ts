@@ -344,6 +344,7 @@ export class ProcessDriver implements SandboxDriver {
     ]);
     const programs = new Map<string, Started>();
     for (const kind of this.deps.manifest.kinds) {
+      if (kind.dockerOnly) continue;
       const program = kind.launcher === undefined ? await this.#served(kind) : await this.#launched(kind);
       if (program !== undefined) programs.set(kind.kind, program);
     }
@@ -374,7 +375,7 @@ export class ProcessDriver implements SandboxDriver {
   /** Whether what it needs is on this machine, the build command finds out. */
   #builder(builder: RuntimeKind | undefined): Started | undefined {
     const { launcher } = this.deps;
-    if (!builder || launcher === undefined) return undefined;
+    if (!builder || builder.dockerOnly || launcher === undefined) return undefined;
     return { command: [launcher, ...launcherArgs(builder, (path) => this.#fileOf(path))], env: {} };
   }
 

@@ -27,6 +27,7 @@ const kind = (name: string, more: Partial<RuntimeKind> = {}): RuntimeKind => ({
   launcher: undefined,
   program: [],
   concurrency: true,
+  dockerOnly: false,
   build: undefined,
   env: {},
   addressSpaceHeadroomMb: undefined,

@@ -4,7 +4,7 @@ import { constants, gunzipSync } from "node:zlib";
 import { UNPACKED_BYTES_MAX, zipProblem } from "./zip.js";
 
 /** Families that take a program that the machine runs as it is, besides. */
-const EXECUTABLE_FAMILIES: readonly string[] = ["native", "go"];
+const EXECUTABLE_FAMILIES: readonly string[] = ["native", "go", "rust"];
 /** Of the packed bytes: enough for the first header of a tar archive, and little work whatever it unpacks to. */
 const HEAD_BYTES = 4_096;
 /** Header, data of nothing, end: less is no gzip file. */

@@ -64,6 +64,8 @@ export interface RuntimeKind {
    * under the runtimes folder: "ruby/loop.rb" is /weft/runtime/loop.rb in the image.
    */
   readonly program: readonly string[];
+  /** True for kinds of which nothing runs as a child process: what they are made of is in their images only. */
+  readonly dockerOnly: boolean;
   /** False when a sandbox of the kind takes one call at a time, whatever the action's limit says. */
   readonly concurrency: boolean;
   /** Set for kinds whose source is built at deploy. */
@@ -174,6 +176,7 @@ function kindOf(family: string, entry: unknown, at: string): RuntimeKind {
     command: texts(launcher === undefined ? fields["command"] : (fields["command"] ?? []), `${at}.command`),
     launcher: launcher as LauncherMode | undefined,
     program: texts(fields["program"] ?? [], `${at}.program`),
+    dockerOnly: fields["dockerOnly"] === true,
     concurrency: fields["concurrency"] !== false,
     build: build === undefined ? undefined : recipeOf(build, `${at}.build`),
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, text(value, `${at}.env.${name}`)])),
