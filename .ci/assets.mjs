@@ -12,14 +12,19 @@ for (const path of [
   "internal/gen/weft.binpb",
   "runtimes/manifest.json",
   "runtimes/nodejs/build.sh",
+  "runtimes/nodejs/resolve.sh",
   "runtimes/python/server.py",
   "runtimes/python/build.sh",
+  "runtimes/python/resolve.sh",
+  "runtimes/python/resolve.py",
   "runtimes/python/check.py",
   "runtimes/ruby/loop.rb",
   "runtimes/ruby/build.sh",
+  "runtimes/ruby/resolve.sh",
   "runtimes/ruby/check.rb",
   "runtimes/php/loop.php",
   "runtimes/php/build.sh",
+  "runtimes/php/resolve.sh",
   "runtimes/php/check.php",
   "runtimes/native/example.sh",
   "runtimes/native/build.sh",
@@ -33,7 +38,8 @@ cpSync("runtimes/deno/weft-deno", "dist/runtimes/deno/weft-deno");
 const loop = await rolldown({ input: "runtimes/deno/loop.ts", platform: "node" });
 for (const family of ["deno", "bun"]) {
   await loop.write({ file: `dist/runtimes/${family}/loop.mjs`, format: "esm" });
-  for (const name of ["build.sh", "check.mjs"]) cpSync(`runtimes/deno/${name}`, `dist/runtimes/${family}/${name}`);
+  for (const name of ["build.sh", "check.mjs", "resolve.sh", "resolve.mjs"])
+    cpSync(`runtimes/deno/${name}`, `dist/runtimes/${family}/${name}`);
 }
 await loop.close();
 rmSync("dist/runtimes/java", { recursive: true, force: true });
@@ -55,7 +61,11 @@ writeFileSync("dist/runtimes/launcher/digest", `${launcher.digest("hex").slice(0
 
 // What is imported when it is needed stays a file of its own.
 const runtime = await rolldown({
-  input: { server: "runtimes/nodejs/server.ts", check: "runtimes/nodejs/check.ts" },
+  input: {
+    server: "runtimes/nodejs/server.ts",
+    check: "runtimes/nodejs/check.ts",
+    resolve: "runtimes/nodejs/resolve.ts",
+  },
   platform: "node",
   resolve: { extensionAlias: { ".js": [".ts"] } },
 });

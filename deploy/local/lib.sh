@@ -55,6 +55,16 @@ native:1      12  apt:jq,curl                           -                 jq --v
 END
 }
 
+# What a kind's build image has beside its language where that is made here, to resolve dependencies with. Public images bring
+# it, Ruby, Deno and Bun have their own, and those kinds are built where they run.
+builders() {
+  cat <<'END'
+nodejs  npm:npm@11.19.1
+python  apt:python3-pip
+php     apt:composer
+END
+}
+
 # ---- stages ----
 # A stage is a function whose output goes to a log file; what it found is left in DETAIL. What fails inside one says so
 # with fail; a command that fails unforeseen ends the script, and the end of the log is shown.
