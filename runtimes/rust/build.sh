@@ -107,7 +107,7 @@ if ! (cd "$whole" && cargo build --release --quiet --message-format short $offli
     echo "crates could not be fetched; nothing is wrong with the source for that: $(tail -n 3 "$said")"
     exit 69
   fi
-  explain | sed "s#$WEFT_SOURCE_DIR/##g"
+  explain | sed -e '/which satisfies path dependency/d' -e "s#$WEFT_SOURCE_DIR/##g" -e "s# ($WEFT_SOURCE_DIR)##"
   exit 1
 fi
 cp "$CARGO_TARGET_DIR/release/exec" "$WEFT_OUTPUT_DIR/exec"
