@@ -113,6 +113,6 @@ function hasProgram(path: string): boolean {
 }
 
 function fail(said: string, status = 1): never {
-  console.log(said);
+  process.stdout.write(`${said}\n`);
   process.exit(status);
 }
