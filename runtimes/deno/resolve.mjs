@@ -66,7 +66,15 @@ function resolve({ lock, argv, frozen, outdated, unavailable, besides, leaves })
   }
   const locked = existsSync(lock);
   const [program, ...rest] = locked ? [...argv, frozen] : argv;
-  const env = { ...process.env, NO_COLOR: "1", DENO_DIR: `${scratch}/deno`, DENO_NO_UPDATE_CHECK: "1" };
+  // Deno reads it in capitals, and operators write it as npm does.
+  const registry = process.env.NPM_CONFIG_REGISTRY ?? process.env.npm_config_registry;
+  const env = {
+    ...process.env,
+    ...(registry && { NPM_CONFIG_REGISTRY: registry }),
+    NO_COLOR: "1",
+    DENO_DIR: `${scratch}/deno`,
+    DENO_NO_UPDATE_CHECK: "1",
+  };
   const { status, stdout, stderr, error } = spawnSync(program, rest, {
     encoding: "utf8",
     env,

@@ -41,7 +41,8 @@ def lists_any():
 
 def pip(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "pip", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        # Isolated: a module of the archive is not one of pip's.
+        [sys.executable, "-I", "-m", "pip", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
 
 
