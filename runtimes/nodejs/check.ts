@@ -22,7 +22,9 @@ try {
   if (file === "") checkArchive();
   else check(join(directory, file), plainSource(readFileSync(join(directory, file), "utf8")), main);
 } catch (thrown) {
-  console.log(thrown instanceof Mistake ? thrown.message : `${file}: ${(thrown as Error).message}`.replace(/^: /, ""));
+  process.stdout.write(
+    `${thrown instanceof Mistake ? thrown.message : `${file}: ${(thrown as Error).message}`.replace(/^: /, "")}\n`,
+  );
   process.exit(1);
 }
 
