@@ -85,9 +85,11 @@ function resolve({ lock, argv, frozen, outdated, unavailable, besides, leaves })
     const said = `${stdout}${stderr}`;
     const lines = said.split("\n").filter((line) => line.trim() !== "" && !besides.test(line));
     const text = lines.map((line) => line.replace(/^error: /, "")).join("\n") || said.trim();
-    const what =
-      locked && outdated.test(said) ? `${lock} does not fit package.json` : `${program} could not resolve package.json`;
-    fail(`${what}: ${text}`, unavailable.test(said) ? UNAVAILABLE : 1);
+    if (unavailable.test(said)) {
+      fail(`packages could not be fetched; nothing is wrong with the source for that: ${text}`, UNAVAILABLE);
+    }
+    if (locked && outdated.test(said)) fail(`${lock} does not fit package.json: ${text}`);
+    fail(`${program} could not resolve package.json: ${text}`);
   }
   for (const name of leaves) rmSync(name, { force: true });
   copyFileSync(lock, lockFile);
