@@ -22,12 +22,16 @@ resolve_packages() {
     exit 1
   fi
   if [ "$status" -ne 0 ]; then
-    printf 'composer could not resolve composer.json: '
+    unavailable=
+    if grep -qE 'curl error [0-9]+|HTTP/[0-9.]+ (5[0-9][0-9]|401|403|407|429)|required authentication|No space left' "$WEFT_BUILD_DIR/said"; then
+      unavailable=yes
+      printf 'packages could not be fetched; nothing is wrong with the source for that: '
+    else
+      printf 'composer could not resolve composer.json: '
+    fi
     sed -E -e '/^[[:space:]]*$/d' -e '/^(Loading|Updating|Installing|No composer.lock|Composer plugins|Verifying|The .* plugin|install \[--|In .*:$)/d' \
       -e 's/^[[:space:]]+//' "$WEFT_BUILD_DIR/said"
-    if grep -qE 'curl error [0-9]+|HTTP/[0-9.]+ (5[0-9][0-9]|401|403|407|429)|required authentication|No space left' "$WEFT_BUILD_DIR/said"; then
-      exit 69
-    fi
+    if [ -n "$unavailable" ]; then exit 69; fi
     exit 1
   fi
   [ -e composer.lock ] || return 0
