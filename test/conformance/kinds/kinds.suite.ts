@@ -121,7 +121,9 @@ function begin(all: readonly Lane[], world: KindWorld): ReadonlyMap<Row, Promise
         ? []
         : Object.entries(actions).map(([name, use]) => [
             name,
-            settled(async () => void (await world.deploy(name, use))),
+            settled(async () => {
+              await world.deploy(name, use);
+            }),
           ]),
     ),
   );
