@@ -190,7 +190,11 @@ export const nouns: readonly NounSpec[] = [
         args: [actionName],
         options: [
           { name: "save", value: "FILE", help: "write its code to a file" },
-          { name: "save-lock", value: "FILE", help: "write what its dependencies were resolved to, to be put beside its code" },
+          {
+            name: "save-lock",
+            value: "FILE",
+            help: "write what its dependencies were resolved to, to be put beside its code",
+          },
           { name: "url", help: "print its URL only: for anybody when it is a web action" },
         ],
         load: async () => (await import("./verbs/action.js")).getAction,
