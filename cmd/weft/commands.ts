@@ -171,7 +171,7 @@ export const nouns: readonly NounSpec[] = [
       verb({
         name: "create",
         help: "store a new action",
-        args: [actionName, maybe("FILE", "its code: source or a zip archive")],
+        args: [actionName, maybe("FILE", "its code: source, or a zip archive, which gets the packages that it lists")],
         options: actionOptions,
         example: "weft action create hello hello.js --param name Ada --memory 128",
         load: async () => (await import("./verbs/action.js")).createAction,

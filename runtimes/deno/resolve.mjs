@@ -86,7 +86,10 @@ function resolve({ lock, argv, frozen, outdated, unavailable, besides, leaves })
     const lines = said.split("\n").filter((line) => line.trim() !== "" && !besides.test(line));
     const text = lines.map((line) => line.replace(/^error: /, "")).join("\n") || said.trim();
     if (unavailable.test(said)) {
-      fail(`packages could not be fetched; nothing is wrong with the source for that: ${text}`, UNAVAILABLE);
+      const hint = /\b403\b|unsuccessful tunnel/.test(said)
+        ? "\n(builds reach the hosts of the setting buildRegistries)"
+        : "";
+      fail(`packages could not be fetched; nothing is wrong with the source for that: ${text}${hint}`, UNAVAILABLE);
     }
     if (locked && outdated.test(said)) fail(`${lock} does not fit package.json: ${text}`);
     fail(`${program} could not resolve package.json: ${text}`);

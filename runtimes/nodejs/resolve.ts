@@ -95,7 +95,7 @@ function whatFailed(said: string, locked: string | undefined): string {
 
 function whatNpmSaid(said: string): string {
   const lines = said.split("\n").flatMap((line) => {
-    const form = /^npm (?:error|ERR!) ?(?:(?:code|errno|syscall) .*$|404(?= |$)|notarget |enoent )?(.*)$/;
+    const form = /^npm (?:error|ERR!) ?(?:(?:code|errno|syscall) .*$|40[34](?= |$)|notarget |enoent )?(.*)$/;
     const text = form.exec(line)?.[1]?.trim() ?? "";
     return text === "" || /complete log of this run|debug-0\.log$/.test(text) ? [] : [text];
   });

@@ -116,7 +116,8 @@ def main():
         unreachable = next((line for line in done.stdout.splitlines() if NOT_THE_SOURCE.search(line)), None)
         if unreachable:
             reason = re.sub(r"^(?:WARNING|ERROR): ", "", unreachable)
-            fail("packages could not be fetched; nothing is wrong with the source for that: %s" % reason, UNAVAILABLE)
+            hint = "\n(builds reach the hosts of the setting buildRegistries)" if "403" in reason else ""
+            fail("packages could not be fetched; nothing is wrong with the source for that: " + reason + hint, UNAVAILABLE)
         fail(what_failed(done.stdout))
     with open(report, encoding="utf-8") as file:
         lock = locked(json.load(file))

@@ -119,12 +119,7 @@ function begin(all: readonly Lane[], world: KindWorld): ReadonlyMap<Row, Promise
     all.flatMap(({ actions, rows }) =>
       rows.length === 0
         ? []
-        : Object.entries(actions).map(([name, use]) => [
-            name,
-            settled(async () => {
-              await world.deploy(name, use);
-            }),
-          ]),
+        : Object.entries(actions).map(([name, use]) => [name, settled(() => world.deploy(name, use))]),
     ),
   );
   for (const { actions, rows } of all) {
@@ -150,7 +145,7 @@ function begin(all: readonly Lane[], world: KindWorld): ReadonlyMap<Row, Promise
   return ends;
 }
 
-async function settled(act: () => Promise<void>): Promise<Error | undefined> {
+async function settled(act: () => Promise<unknown>): Promise<Error | undefined> {
   try {
     await act();
     return undefined;
