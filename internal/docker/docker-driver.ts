@@ -202,12 +202,14 @@ export class DockerDriver implements SandboxDriver {
     const what = `sandbox ${mark} (${spec.kind})`;
     let rendezvous: Rendezvous | undefined;
     let sandbox: DockerSandbox | undefined;
+    let user = 0;
     const resuming = async (): Promise<AdoptedSandbox> => {
       await rm(socket, { force: true });
       rendezvous = await Rendezvous.listen(socket, true);
       const container = this.#docker.getContainer(id);
       const { Config, State } = await this.#ask(container.inspect());
-      const found = this.#track(spec, mark, directory, container, this.#users.keep(Config.User));
+      user = this.#users.keep(Config.User);
+      const found = this.#track(spec, mark, directory, container, user);
       sandbox = found;
       this.#freezer.thaw(id);
       if (State.Paused) await this.#ask(container.unpause());
@@ -228,6 +230,7 @@ export class DockerDriver implements SandboxDriver {
       rendezvous?.close();
       this.#live.delete(mark); // left behind: cleanUp removes it
       sandbox?.abandon();
+      this.#users.leaveTo(id, user);
       return undefined;
     }
   }
@@ -245,14 +248,19 @@ export class DockerDriver implements SandboxDriver {
       // Of an installation that was thrown away nobody else removes what is left.
       return State === "exited" && (directory === undefined || !existsSync(directory));
     });
+    const there = new Set(containers.map(({ Id }) => Id));
     await Promise.all(
       old.map(async ({ Id: id }) => {
         this.#freezer.thaw(id); // what is frozen cannot be killed
-        await this.#ask(this.#docker.getContainer(id).remove({ force: true, v: true })).catch((thrown: unknown) => {
+        try {
+          await this.#ask(this.#docker.getContainer(id).remove({ force: true, v: true }));
+          there.delete(id);
+        } catch (thrown) {
           this.deps.log.warn("a sandbox of an earlier life could not be removed", { container: id, error: thrown });
-        });
+        }
       }),
     );
+    this.#users.releaseUnless(there);
     const own = (name: string): boolean => name.startsWith(`${this.deps.bootId}-`) || this.#live.has(name);
     for (const name of readdirSync(this.deps.directory)) {
       if (!own(name)) await rm(join(this.deps.directory, name), { recursive: true, force: true });
@@ -406,17 +414,17 @@ export class DockerDriver implements SandboxDriver {
     user: number,
   ): ContainerCreateOptions {
     const memoryBytes = spec.memoryMb * 1024 * 1024;
+    const { launcher, reconnectMs, registries } = this.deps;
     const env: Record<string, string> = {
       HOME: "/tmp", // all that can be written to
       ...kindEnv(kind, spec.memoryMb),
       ...spec.env,
       WEFT_SOCKET: `${LINK_DIRECTORY}/s`,
       WEFT_KIND: spec.kind,
-      ...(this.deps.reconnectMs === undefined ? {} : { WEFT_RECONNECT_MS: String(this.deps.reconnectMs) }),
+      // Nobody comes back for a build: who asked for it was told that it is lost.
+      ...(reconnectMs === undefined || spec.build ? {} : { WEFT_RECONNECT_MS: String(reconnectMs) }),
     };
-    const { launcher } = this.deps;
     const binds = [`${directory}:${LINK_DIRECTORY}:ro`];
-    const { registries } = this.deps;
     if (spec.registries && registries !== undefined) {
       binds.push(`${registries}:${REGISTRIES_DIRECTORY}:ro`);
       env["WEFT_REGISTRIES"] = REGISTRIES_DIRECTORY;

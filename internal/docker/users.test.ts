@@ -41,4 +41,19 @@ describe("the users of sandboxes", () => {
     expect(again.keep("root")).toBe(0);
     expect(again.keep("")).toBe(0);
   });
+
+  it("releases those of sandboxes that did not come back once their containers are gone, not before", () => {
+    const former = new SandboxUsers("one");
+    const [gone, stays] = [former.take(), former.take()];
+    const next = new SandboxUsers("one");
+    for (const user of [gone, stays]) next.keep(asUser(user));
+    next.leaveTo("gone", gone);
+    next.leaveTo("stays", stays);
+    next.releaseUnless(new Set(["stays"]));
+    const taken = Array.from({ length: COUNT - 1 }, () => next.take());
+    expect(taken).toContain(gone);
+    expect(taken).not.toContain(stays);
+    next.releaseUnless(new Set());
+    expect(next.take()).toBe(stays);
+  });
 });

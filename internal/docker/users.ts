@@ -11,6 +11,8 @@ const GROUP = 65_532;
 
 export class SandboxUsers {
   readonly #taken = new Set<number>();
+  /** Users of containers that are somebody else's to remove, by container. */
+  readonly #left = new Map<string, number>();
   #next: number;
 
   /** @param seed differs between the invokers of a machine, so that they rarely begin with the same users */
@@ -39,6 +41,20 @@ export class SandboxUsers {
 
   release(user: number): void {
     this.#taken.delete(user);
+  }
+
+  /** Its container is nobody's sandbox any more, and not gone yet. */
+  leaveTo(container: string, user: number): void {
+    this.#left.set(container, user);
+  }
+
+  /** Releases the users of such containers, unless they are still there. */
+  releaseUnless(there: ReadonlySet<string>): void {
+    for (const [container, user] of this.#left) {
+      if (there.has(container)) continue;
+      this.#left.delete(container);
+      this.release(user);
+    }
   }
 }
 

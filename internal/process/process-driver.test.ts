@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
@@ -20,6 +20,8 @@ import type { SandboxProcess } from "../core/sandbox/driver.js";
 import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
 import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
 import { eventually } from "../../test/harness/eventually.js";
+import { launcherOf } from "../../test/harness/launcher.js";
+import { PidsGroups } from "./pids-groups.js";
 import { ProcessDriver, type ProcessDriverDeps } from "./process-driver.js";
 import { ProcessSandbox } from "./process-sandbox.js";
 import { PsTable, processTable } from "./process-table.js";
@@ -30,6 +32,14 @@ const scratch = mkdtempSync(join(tmpdir(), "weft-"));
 afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
+
+/** No control group can be made there. */
+const WATCHED = { cgroupRoot: join(scratch, "no-cgroups") };
+const BOMB = `const { spawn } = require("node:child_process");
+  function main() {
+    for (let i = 0; i < 3; i++) spawn("sh", ["-c", "while true; do sleep 30 & done"], { stdio: "ignore", detached: i === 2 }).on("error", () => {});
+    return new Promise(() => {});
+  }`;
 
 let lives = 0;
 function aDriver(directory: string, more: Partial<ProcessDriverDeps> = {}): ProcessDriver {
@@ -78,7 +88,7 @@ sandboxDriverSuite("ProcessDriver", () =>
 
 describe("a process driver", () => {
   it("says that it isolates nothing, and how firmly its limits hold", async () => {
-    const driver = aDriver("label");
+    const driver = aDriver("label", WATCHED);
     await driver.kinds();
     expect(driver.abilities).toMatchObject({ isolation: false, memoryLimit: "watched", pidsLimit: "watched" });
     expect(driver.abilities.caveats).toEqual([
@@ -86,6 +96,88 @@ describe("a process driver", () => {
       "memory and processes are watched every 100 to 500 ms, not enforced",
     ]);
     await driver.close();
+    const held = aDriver("label-held");
+    await held.kinds();
+    const exact = held.abilities.pidsLimit === "exact";
+    expect(held.abilities.caveats.join()).toContain(
+      exact ? "memory is watched every" : "memory and processes are watched every",
+    );
+    await held.close();
+  });
+
+  it("ends a fork bomb where it can only watch, while all processors are busy", async () => {
+    const driver = aDriver("bomb", WATCHED);
+    const busy = cpus().map(() => spawn("sh", ["-c", "while :; do :; done"], { stdio: "ignore" }));
+    try {
+      const { sandbox, peer } = await loaded(driver, BOMB, { pidsMax: 64 });
+      const began = performance.now();
+      await expect(peer.run()).rejects.toThrow("connection ended");
+      expect(await sandbox.exited).toEqual({ kind: "tooManyProcesses", limit: 64 });
+      await sandbox.destroy();
+      expect(performance.now() - began).toBeLessThan(10_000);
+      expect(remains("bomb")).toEqual([]);
+    } finally {
+      for (const one of busy) one.kill("SIGKILL");
+      await driver.close();
+    }
+  });
+
+  it("lets a sandbox have no process more than its limit, where the kernel holds that, and leaves no group", async () => {
+    const driver = aDriver("held");
+    await driver.kinds();
+    const { sandbox, peer } = await loaded(driver, BOMB, { pidsMax: 64 });
+    const running = peer.run().catch(() => "ended");
+    if (driver.abilities.pidsLimit === "exact") {
+      let most = 0;
+      for (let look = 0; look < 50; look++) {
+        const held = processTable().marked("WEFT_SANDBOX", new Set([(sandbox as ProcessSandbox).mark]));
+        most = Math.max(most, held.size);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect(most).toBeGreaterThan(20);
+      expect(most).toBeLessThanOrEqual(64);
+    }
+    await sandbox.destroy();
+    expect(await running).toBe("ended");
+    await driver.close();
+    expect(remains("held")).toEqual([]);
+    expect(PidsGroups.open(systemClock, join(scratch, "held"), "/sys/fs/cgroup")?.marks() ?? []).toEqual([]);
+    PidsGroups.open(systemClock, join(scratch, "held"), "/sys/fs/cgroup")?.close();
+  });
+
+  it("removes what a build left when its invoker was killed: the compiler, its folder", async () => {
+    const directory = join(scratch, "build");
+    const script = `
+      import { readFileSync } from "node:fs";
+      const at = (path) => import(new URL(path, "file://${root}dist/").href);
+      const { ProcessDriver } = await at("internal/process/process-driver.js");
+      const { systemClock } = await at("internal/boot/system.js");
+      const { silentLog } = await at("internal/base/log.js");
+      const { parseManifest } = await at("internal/core/sandbox/manifest.js");
+      const { ToSandbox } = await at("internal/gen/weft/runtime/v1/sandbox.pb.js");
+      const build = { image: "none", version: 1, memoryMb: 256, timeoutMs: 60000, command: ["sh", "-c", "setsid sleep 1000 & sleep 1000"] };
+      const manifest = { runtimes: { sh: [{ kind: "sh:1", default: true, image: "none", launcher: "exec", build }] } };
+      const driver = new ProcessDriver({
+        clock: systemClock, log: silentLog, bootId: "first", directory: ${JSON.stringify(directory)},
+        manifest: parseManifest(JSON.stringify(manifest)), launcher: ${JSON.stringify(launcherOf())},
+        runtimesDirectory: "${root}dist/runtimes", path: process.env.PATH,
+      });
+      const spec = { sandbox: 1, kind: "sh:1", memoryMb: 256, pidsMax: 64, env: {}, build: true };
+      const made = await driver.create(spec, 20000, new AbortController().signal);
+      const value = { actionName: "a", main: "", source: Buffer.from("x"), binary: false, step: 1 };
+      made.link.send(ToSandbox.encode({ message: { $case: "build", value } }).finish());
+      console.log(made.pid);`;
+    const invoker = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const marked = (): number => processTable().marked("WEFT_SANDBOX", new Set(["first-1"])).size;
+    await eventually(() => marked() >= 3, { withinMs: 20_000 });
+    invoker.kill("SIGKILL");
+    const next = aDriver("build");
+    expect(await next.cleanUp()).toBe(1);
+    expect(marked()).toBe(0);
+    await next.close();
+    expect(remains("build")).toEqual([]);
   });
 
   it("says what is missing on a machine without the programs that it sets limits with", async () => {

@@ -4,7 +4,8 @@
 //       whatever else carries its mark in the environment, so that children who left the session go too.
 //   P2. Everything of a sandbox on disk is in one directory, <directory>/<mark>: socket, work files, and `process`, which
 //       names the leader and its start. An earlier life's directories are thus the list of what it left behind.
-//   P3. Memory and processes are watched, not enforced: a sandbox may be above its limit for one period.
+//   P3. Memory is watched, not enforced: a sandbox may be above its limit for one period. So are processes where no control
+//       group can be made for them (pids-groups.ts).
 
 import { execFile, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -20,6 +21,7 @@ import type { DriverAbilities, SandboxDriver, SandboxSpec } from "../core/sandbo
 import { builderOf, kindEnv, launcherArgs, type RuntimeKind, type RuntimeManifest } from "../core/sandbox/manifest.js";
 import { withinStartLimits } from "../core/sandbox/start-limits.js";
 import { FromSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
+import { PidsGroups } from "./pids-groups.js";
 import { ProcessSandbox } from "./process-sandbox.js";
 import { processTable, type ProcessTable } from "./process-table.js";
 
@@ -27,6 +29,8 @@ import { processTable, type ProcessTable } from "./process-table.js";
 const WATCH_MS = 100;
 /** In so many looks, its children are counted too; each time when it is known to have some. */
 const CHILDREN_EVERY_LOOKS = 5;
+/** So many births on the machine between two looks, and children are counted at once. */
+const BURST_BIRTHS = 128;
 /** Names the sandbox in the environment of everything that runs in it. */
 const MARK = "WEFT_SANDBOX";
 /** Rounds of killing what carries a mark, before it is left to the next life. */
@@ -55,6 +59,8 @@ export interface ProcessDriverDeps {
   readonly path: string;
   /** Default: what fits this machine. */
   readonly table?: ProcessTable;
+  /** Where control groups are. Default /sys/fs/cgroup. */
+  readonly cgroupRoot?: string;
 }
 
 /** What was found on this machine. */
@@ -64,6 +70,8 @@ interface Found {
   /** Ends the runtime when this process ends, even while user code does not let it look at its socket. */
   readonly setpriv: boolean;
   readonly prlimit: boolean;
+  /** Holds the number of processes; undefined where that is watched. */
+  readonly groups: PidsGroups | undefined;
 }
 
 interface Started {
@@ -81,7 +89,7 @@ export class ProcessDriver implements SandboxDriver {
   #known: Found | undefined;
   #endWatch: (() => void) | undefined;
   #looks = 0;
-  #births: string | undefined;
+  #births = -1;
   #withChildren = false;
   #looking = false;
   #closed = false;
@@ -92,9 +100,11 @@ export class ProcessDriver implements SandboxDriver {
   }
 
   get abilities(): DriverAbilities {
+    const exact = this.#known?.groups !== undefined;
+    const watched = exact ? "memory is" : "memory and processes are";
     const caveats = [
       "child processes: no isolation; code runs as this user, with its files and its network",
-      `memory and processes are watched every ${WATCH_MS} to ${WATCH_MS * CHILDREN_EVERY_LOOKS} ms, not enforced`,
+      `${watched} watched every ${WATCH_MS} to ${WATCH_MS * CHILDREN_EVERY_LOOKS} ms, not enforced`,
     ];
     if (!this.#table.seesMarks) caveats.push("processes that leave the session of their sandbox are not found again");
     if (this.#known && !this.#known.setpriv) {
@@ -105,7 +115,8 @@ export class ProcessDriver implements SandboxDriver {
     if (this.#known && !this.#known.prlimit) {
       caveats.push("open files, core dumps and address space are not limited (no prlimit here)");
     }
-    return { name: "process", isolation: false, memoryLimit: "watched", pidsLimit: "watched", freeze: true, caveats };
+    const pidsLimit = exact ? "exact" : "watched";
+    return { name: "process", isolation: false, memoryLimit: "watched", pidsLimit, freeze: true, caveats };
   }
 
   async kinds(): Promise<readonly string[]> {
@@ -126,9 +137,14 @@ export class ProcessDriver implements SandboxDriver {
   async cleanUp(): Promise<number> {
     privateDirectory(this.deps.directory);
     const marks = new Set(readdirSync(this.deps.directory).filter((name) => !this.#live.has(name)));
+    const { groups } = await this.#find();
+    for (const mark of groups?.marks() ?? []) if (!this.#live.has(mark)) marks.add(mark);
     for (const mark of marks) this.#killRecorded(mark);
     if (marks.size > 0) await this.#sweepMarks(marks);
-    for (const mark of marks) await rm(join(this.deps.directory, mark), { recursive: true, force: true });
+    for (const mark of marks) {
+      await this.#removeGroup(groups, mark);
+      await rm(join(this.deps.directory, mark), { recursive: true, force: true });
+    }
     return marks.size;
   }
 
@@ -138,6 +154,7 @@ export class ProcessDriver implements SandboxDriver {
     await Promise.all([...this.#live.values()].map((sandbox) => sandbox.destroy()));
     this.#endWatch?.();
     this.#endWatch = undefined;
+    this.#known?.groups?.close();
     await rm(this.deps.directory, { recursive: true, force: true });
   }
 
@@ -232,12 +249,16 @@ export class ProcessDriver implements SandboxDriver {
         fix: "see whether the machine has processes and memory left",
       });
     }
+    this.#group(found.groups, mark, child.pid, spec.pidsMax);
     writeFileSync(join(directory, "process"), `${child.pid} ${this.#table.startOf(child.pid) ?? ""}`);
     const sandbox = new ProcessSandbox(
       {
         clock: this.deps.clock,
         log: this.deps.log,
-        sweep: (one) => this.#sweepMarks(new Set([one])),
+        sweep: async (one) => {
+          await this.#sweepMarks(new Set([one]));
+          await this.#removeGroup(found.groups, one);
+        },
         gone: (one) => {
           this.#live.delete(one.mark);
           if (this.#live.size > 0) return;
@@ -265,10 +286,11 @@ export class ProcessDriver implements SandboxDriver {
       const awake = [...this.#live.values()].filter((sandbox) => !sandbox.frozen);
       for (const sandbox of awake) this.#judge(sandbox, this.#table.memoryOf(sandbox.pid) ?? 0, 0);
       this.#looks += 1;
-      if (!this.#withChildren && this.#looks % CHILDREN_EVERY_LOOKS !== 0) return;
       const births = this.#table.births();
-      if (births !== undefined && births === this.#births && !this.#withChildren) return;
-      this.#births = births;
+      const burst = births !== undefined && Math.abs(births - this.#births) >= BURST_BIRTHS;
+      if (!burst && !this.#withChildren && this.#looks % CHILDREN_EVERY_LOOKS !== 0) return;
+      if (births === this.#births && !this.#withChildren) return;
+      this.#births = births ?? -1;
       const uses = await this.#table.sessions(new Set(awake.map((sandbox) => sandbox.pid)));
       this.#withChildren = false;
       for (const sandbox of awake) {
@@ -289,6 +311,29 @@ export class ProcessDriver implements SandboxDriver {
   }
 
   // ---- killing ----
+
+  /** A runtime starts nothing before it has code, so that all of its sandbox is in the group. */
+  #group(groups: PidsGroups | undefined, mark: string, pid: number, pidsMax: number): void {
+    if (!groups) return;
+    try {
+      groups.make(mark, pidsMax);
+      groups.add(mark, pid);
+    } catch (thrown) {
+      kill(-pid, "SIGKILL");
+      void this.#removeGroup(groups, mark);
+      throw new WeftError("unavailable", "DRIVER_UNAVAILABLE", "no control group could be made for a sandbox", {
+        cause: thrown,
+        fix: "see whether this user may still write where /proc/self/cgroup says",
+      });
+    }
+  }
+
+  /** The group of a sandbox that has ended, with what of it the sweep could not find. */
+  async #removeGroup(groups: PidsGroups | undefined, mark: string): Promise<void> {
+    if (!groups) return;
+    for (const pid of groups.pids(mark)) kill(pid, "SIGKILL");
+    if (!(await groups.remove(mark))) this.deps.log.warn("a control group is left", { sandbox: mark });
+  }
 
   /** Kills whatever carries one of the marks. One pass over all processes serves everybody who asks in the same tick. */
   #sweepMarks(marks: ReadonlySet<string>): Promise<void> {
@@ -348,7 +393,9 @@ export class ProcessDriver implements SandboxDriver {
       const program = kind.launcher === undefined ? await this.#served(kind) : await this.#launched(kind);
       if (program !== undefined) programs.set(kind.kind, program);
     }
-    return { programs, setpriv: setpriv !== undefined, prlimit: prlimit !== undefined };
+    const { clock, cgroupRoot = "/sys/fs/cgroup", directory } = this.deps;
+    const groups = PidsGroups.open(clock, directory, cgroupRoot);
+    return { programs, setpriv: setpriv !== undefined, prlimit: prlimit !== undefined, groups };
   }
 
   /** A kind with a runtime server of its own. */

@@ -19,7 +19,7 @@ export interface ProcessTable {
   /** Own memory of one process, cheap enough to ask often; undefined when it has ended or cannot be asked cheaply. */
   memoryOf(pid: number): number | undefined;
   /** A number that grows when any process or thread begins; undefined when that cannot be told. */
-  births(): string | undefined;
+  births(): number | undefined;
   /** When a process began, comparable only with itself; undefined when there is no such process. */
   startOf(pid: number): string | undefined;
   /** Processes of this user whose first environment has the variable `name` with one of the values, by value. */
@@ -64,8 +64,9 @@ export class ProcTable implements ProcessTable {
     return statm && (Number(statm[1]) - Number(statm[2])) * this.pageBytes;
   }
 
-  births(): string | undefined {
-    return readIf("/proc/loadavg")?.trim().split(" ").at(-1);
+  births(): number | undefined {
+    const last = readIf("/proc/loadavg")?.trim().split(" ").at(-1);
+    return last === undefined ? undefined : Number(last);
   }
 
   startOf(pid: number): string | undefined {
