@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,8 @@ func main() {
 	if work == "" {
 		work = os.TempDir()
 	}
+	// We carry messages between others: a second thread would wait for most of them, and waking it costs more than it does.
+	runtime.GOMAXPROCS(1)
 	beginReaping()
 	launch := modes[os.Args[1]]
 	if launch == nil {
