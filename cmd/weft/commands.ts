@@ -171,7 +171,7 @@ export const nouns: readonly NounSpec[] = [
       verb({
         name: "create",
         help: "store a new action",
-        args: [actionName, maybe("FILE", "its code: source or a zip archive")],
+        args: [actionName, maybe("FILE", "its code: source, or a zip archive, which gets the packages that it lists")],
         options: actionOptions,
         example: "weft action create hello hello.js --param name Ada --memory 128",
         load: async () => (await import("./verbs/action.js")).createAction,
@@ -190,7 +190,11 @@ export const nouns: readonly NounSpec[] = [
         args: [actionName],
         options: [
           { name: "save", value: "FILE", help: "write its code to a file" },
-          { name: "save-lock", value: "FILE", help: "write what its dependencies were resolved to, to be put beside its code" },
+          {
+            name: "save-lock",
+            value: "FILE",
+            help: "write what its dependencies were resolved to, to be put beside its code",
+          },
           { name: "url", help: "print its URL only: for anybody when it is a web action" },
         ],
         load: async () => (await import("./verbs/action.js")).getAction,

@@ -120,6 +120,20 @@ export const schedulerSettings = {
   listenAddress,
 };
 
+/** What builds reach: of invokers, and of `weft dev`. */
+export const buildNetworkSettings = {
+  buildRegistries: list(
+    "hosts that builds may reach: public for the package registries that everybody uses, host, host:port, or host:port=address:port for one that is elsewhere than its name says; none for none",
+    ["public"],
+  ),
+  buildEnv: optional(
+    secret('variables of builds that reach registries, a JSON object: {"npm_config_registry": "https://npm.example/"}'),
+  ),
+  buildCaFile: optional(
+    text("PEM file of all authorities that builds trust; without it those that Node does, and NODE_EXTRA_CA_CERTS"),
+  ),
+};
+
 export const invokerSettings = {
   ...clusterSettings,
   listenAddress,
@@ -147,16 +161,7 @@ export const invokerSettings = {
     min: 1,
     max: 64,
   }),
-  buildRegistries: list(
-    "hosts that builds may reach: public for the package registries that everybody uses, host, host:port, or host:port=address:port for one that is elsewhere than its name says; none for none",
-    ["public"],
-  ),
-  buildEnv: optional(
-    secret('variables of builds that reach registries, a JSON object: {"npm_config_registry": "https://npm.example/"}'),
-  ),
-  buildCaFile: optional(
-    text("PEM file of all authorities that builds trust; without it those that Node does, and NODE_EXTRA_CA_CERTS"),
-  ),
+  ...buildNetworkSettings,
   apiHost: optional(
     text("URL of the REST API as code in sandboxes is told it, __OW_API_HOST; without it the variable is not set"),
   ),

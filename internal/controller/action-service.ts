@@ -180,6 +180,9 @@ export class ActionService {
   async #built({ draft, code }: ActionWrite, keepFailed: boolean): Promise<Looked> {
     if (!code) return undefined;
     const said = valueOf(draft.annotations, RESOLVE_DEPENDENCIES);
+    if (!keepFailed && said !== undefined && said !== "true" && said !== "false") {
+      throw invalidField("annotations", `"${RESOLVE_DEPENDENCIES}" must be true or false`);
+    }
     const resolve = said === undefined ? undefined : said === "true";
     return this.deps.builds.of(draft.exec, draft.name, code, { keepFailed, resolve });
   }

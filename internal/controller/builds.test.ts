@@ -105,7 +105,10 @@ describe("builds of a controller", () => {
     expect(found).toMatchObject({ build: { step: "check", artifact: undefined, problem: "" } });
     answer = () => Promise.resolve(failed);
     const other = builds.of({ ...looking, codeDigest: "other" }, "act", code, wish(false));
-    await expect(other).rejects.toMatchObject({ reason: "BUILD_FAILED", message: "The code cannot be loaded: main.go:1: no" });
+    await expect(other).rejects.toMatchObject({
+      reason: "BUILD_FAILED",
+      message: "The code cannot be loaded: main.go:1: no",
+    });
     expect(await builds.of(looking, "act", code, wish(true))).toBeUndefined();
     expect(asked).toHaveLength(2);
   });

@@ -32,6 +32,7 @@ import type { ControllerMetrics } from "./metrics.js";
 export const BUILD_LOSSES_MAX = 2;
 /** Reasons of an invoker that cannot build, or has too much to do. */
 const PASSED_OVER: readonly string[] = ["NOT_BUILT_HERE", "IMAGE_MISSING", "BUILDS_BUSY"];
+const NO_CAPACITY = "NO_BUILD_CAPACITY";
 /** Builds under way here; each holds its source in memory. */
 export const BUILDS_MAX = 64;
 /** To wait for a turn and a sandbox, over what the recipe allows. */
@@ -76,8 +77,9 @@ export class Builds {
     try {
       built = await this.#once(kind, step, exec, actionName, code);
     } catch (thrown) {
-      if (step !== "check") throw thrown;
-      const { message } = toWeftError(thrown); // B3
+      const { message, reason } = toWeftError(thrown);
+      if (step !== "check" || reason !== NO_CAPACITY) throw thrown;
+      this.deps.metrics.builds.bound({ result: "unchecked" }).inc(); // B3
       this.deps.log.warn("code was stored unchecked", { kind: kind.kind, why: message });
       return { unchecked: message };
     }
@@ -169,13 +171,13 @@ function buildOf(digest: string, step: BuildStep, result: BuildResult, durationM
   if (outcome !== BuildOutcome.BUILT || artifact.length > CODE_BYTES_MAX) {
     return { ...base, artifact: undefined, problem: message || "the build said nothing" };
   }
-  if (artifact.length === 0) return { ...base, artifact: undefined, problem: "" };
+  if (artifact.length === 0 && step !== "compile") return { ...base, artifact: undefined, problem: "" };
   const sum = createHash("sha256").update(artifact).digest("hex");
   return { ...base, artifact: { digest: sum, size: artifact.length }, problem: "" };
 }
 
 function noCapacity(kind: string, why: string): WeftError {
-  return new WeftError("unavailable", "NO_BUILD_CAPACITY", `nobody could build an action of ${kind}: ${why}`, {
+  return new WeftError("unavailable", NO_CAPACITY, `nobody could build an action of ${kind}: ${why}`, {
     fix: "see what the invokers say: their machine needs the build image of the kind (deploy/local/images), or its compiler",
   });
 }

@@ -14,7 +14,7 @@ import type { RpcServer } from "../rpc/server.js";
 export const PIECE_BYTES = 1024 * 1024;
 
 export interface CodeServiceDeps {
-  readonly entities: Pick<EntityStore, "getRevision" | "getCode">;
+  readonly entities: Pick<EntityStore, "getRevision" | "getRevisionWithCode">;
 }
 
 export class CodeService {
@@ -36,7 +36,10 @@ export class CodeService {
     send: (response: FetchRevisionResponse) => Promise<void>,
   ): Promise<void> {
     const { entities } = this.deps;
-    const revision = await entities.getRevision(request.revisionId);
+    // Before anything is sent: a stream that begins ends well.
+    const { revision, code } = request.withoutCode
+      ? { revision: await entities.getRevision(request.revisionId), code: new Uint8Array() }
+      : await entities.getRevisionWithCode(request.revisionId);
     const { exec, limits, actionKey } = revision;
     if (actionKey !== request.actionKey) {
       throw new WeftError(
@@ -45,8 +48,6 @@ export class CodeService {
         `there is no revision ${request.revisionId} of ${request.actionKey}`,
       );
     }
-    // Before anything is sent: a stream that begins ends well.
-    const code = request.withoutCode ? new Uint8Array() : await entities.getCode(exec.codeDigest);
     await send({
       part: {
         $case: "spec",

@@ -21,8 +21,8 @@ export function controllerMetrics(registry: MetricsRegistry<"controller">) {
     }),
     builds: registry.counter({
       name: "weft_controller_builds_total",
-      help: "How many builds of source ended how, or had been made before?",
-      labels: { result: ["built", "failed", "unavailable", "cached"] },
+      help: "How many builds ended how, or had been made before, and how much code was stored unchecked because nobody could look?",
+      labels: { result: ["built", "failed", "unavailable", "cached", "unchecked"] },
     }),
     buildSeconds: registry.histogram({
       name: "weft_controller_build_seconds",

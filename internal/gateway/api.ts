@@ -37,6 +37,8 @@ import { activationIdOf, activationOf } from "./wire.js";
 
 /** How long a controller may take for a call whose caller set no deadline: a large upload to a slow disk. */
 const PROXY_DEADLINE_MS = 60_000;
+/** The same where code is stored, which may wait for its turn, be built, and fetch what it needs. */
+const STORING_DEADLINE_MS = 300_000;
 
 export interface ApiDeps {
   readonly controller: ControllerClient;
@@ -257,7 +259,8 @@ export class Api implements NativeApi {
     }
     const { actions, apis, webActions, identities, clock, tracer, controller } = this.deps;
     const transactionId = context.transactionId || this.deps.invocations.newTransactionId();
-    const deadlineMs = Math.min(PROXY_DEADLINE_MS, (deadlineMonoMs ?? Infinity) - clock.monoMs());
+    const most = effectOf(path) === "actions" ? STORING_DEADLINE_MS : PROXY_DEADLINE_MS;
+    const deadlineMs = Math.min(most, (deadlineMonoMs ?? Infinity) - clock.monoMs());
     const answer = await traced(
       tracer,
       path.slice(1),

@@ -66,6 +66,12 @@ describe("the code cache", () => {
       memoryBytes,
       patienceMs: 1_000,
     });
+  /** Of an invoker whose disk is there in the next life. */
+  const aLifeThatLoads = async (controller: Controller, revisionId: string, maxBytes = 1_000): Promise<void> => {
+    const cache = cacheOf(controller, new DiskCodeStore(directory, maxBytes, clock));
+    await cache.load("ns/a", revisionId);
+    await cache.close();
+  };
   const controllerWith = (codes: Record<string, string>): Controller => {
     const controller = new Controller();
     for (const [revisionId, code] of Object.entries(codes)) controller.codes.set(revisionId, Buffer.from(code));
@@ -96,7 +102,7 @@ describe("the code cache", () => {
 
   it("asks for no code that is on disk, also in the next life", async () => {
     const controller = controllerWith({ r1: "x".repeat(100) });
-    await cacheOf(controller, new DiskCodeStore(directory, 1_000, clock)).load("ns/a", "r1");
+    await aLifeThatLoads(controller, "r1");
     expect(controller.sentBytes).toBe(100);
     const { code } = await cacheOf(controller, new DiskCodeStore(directory, 1_000, clock)).load("ns/a", "r1");
     expect(code).toHaveLength(100);
@@ -104,17 +110,57 @@ describe("the code cache", () => {
     expect(controller.sentBytes).toBe(100);
   });
 
-  it("stops reading when another revision had the same code", async () => {
+  it("stops reading large code when another revision had the same", async () => {
+    const large = "x".repeat(64 * 1024 + 1);
+    const controller = controllerWith({ r1: large, r2: large });
+    await aLifeThatLoads(controller, "r1", 1_000_000);
+    expect(controller.sentBytes).toBe(large.length);
+    await aLifeThatLoads(controller, "r2", 1_000_000);
+    expect(controller.sentBytes).toBe(large.length);
+  });
+
+  it("reads on when the code is small: it comes sooner than the disk has it", async () => {
     const controller = controllerWith({ r1: "x".repeat(100), r2: "x".repeat(100) });
-    const cache = cacheOf(controller, new DiskCodeStore(directory, 1_000, clock));
-    await cache.load("ns/a", "r1");
-    await cache.load("ns/a", "r2");
-    expect(controller.sentBytes).toBe(100);
+    const store = new MemoryCodeStore();
+    await cacheOf(controller, store).load("ns/a", "r1");
+    store.get = () => expect.unreachable("the disk is not asked");
+    await cacheOf(controller, store).load("ns/a", "r2");
+    expect(controller.sentBytes).toBe(200);
+  });
+
+  it("hands out code before it is on disk, and is closed when it is", async () => {
+    const store = new MemoryCodeStore();
+    let written = (): void => {};
+    store.put = async (digest, code) => {
+      await new Promise<void>((resolve) => (written = resolve));
+      store.codes.set(digest, code);
+    };
+    const cache = cacheOf(controllerWith({ r1: "code" }), store);
+    expect(Buffer.from((await cache.load("ns/a", "r1")).code).toString()).toBe("code");
+    const closed = cache.close();
+    expect(store.codes.size).toBe(0);
+    written();
+    await closed;
+    expect(store.codes.size).toBe(1);
+    expect(store.digests.has("r1")).toBe(true);
+  });
+
+  it("does not keep what waits for a slow disk for ever", async () => {
+    const store = new MemoryCodeStore();
+    let written = (): void => {};
+    const slow = new Promise<void>((resolve) => (written = resolve));
+    store.put = () => slow;
+    const revisions = Array.from({ length: 300 }, (_, i) => `r${i}`);
+    const cache = cacheOf(controllerWith(Object.fromEntries(revisions.map((id) => [id, "code"]))), store);
+    for (const id of revisions) await cache.load("ns/a", id);
+    written();
+    await cache.close();
+    expect(store.digests.size).toBe(256);
   });
 
   it("fetches again what was damaged on disk", async () => {
     const controller = controllerWith({ r1: "x".repeat(100) });
-    await cacheOf(controller, new DiskCodeStore(directory, 1_000, clock)).load("ns/a", "r1");
+    await aLifeThatLoads(controller, "r1");
     const [name] = await readdir(join(directory, "code"));
     await writeFile(join(directory, "code", name ?? ""), "y".repeat(100));
     const { code } = await cacheOf(controller, new DiskCodeStore(directory, 1_000, clock)).load("ns/a", "r1");
@@ -124,7 +170,7 @@ describe("the code cache", () => {
   it("lets old code on disk make room", async () => {
     const controller = controllerWith({ r1: "a".repeat(400), r2: "b".repeat(400), r3: "c".repeat(400) });
     const store = new DiskCodeStore(directory, 1_000, clock);
-    for (const revision of ["r1", "r2", "r3"]) await cacheOf(controller, store).load("ns/a", revision);
+    for (const revision of ["r1", "r2", "r3"]) await aLifeThatLoads(controller, revision);
     expect(await readdir(join(directory, "code"))).toHaveLength(2);
     expect(await store.get(digestOf(controller.codes.get("r3")!))).toBeDefined();
   });

@@ -3,6 +3,8 @@
 //
 //   C1. Code is handed out only when its SHA-256 is the one that the revision names.
 //   C2. However many sandboxes want a revision at once, it is fetched once.
+//   C3. A sandbox waits for what it loads, not for the disk that keeps it for later: that is written beside, one after the
+//       other, until `close` resolves.
 
 import { createHash } from "node:crypto";
 import { Backoff } from "../base/backoff.js";
@@ -48,6 +50,11 @@ export interface CodeCacheDeps {
 
 /** Largest code, with room for a later limit: a controller that sends more is wrong. */
 const CODE_BYTES_MAX = 64 * 1024 * 1024;
+/** Code up to this size comes right behind its description: waiting for it takes less than reading a file. */
+const CODE_BYTES_AT_HAND = 64 * 1024;
+/** Code that may wait to be written, revisions and bytes: what is above is fetched again in the next life. */
+const UNWRITTEN_MAX = 256;
+const UNWRITTEN_BYTES_MAX = 128 * 1024 * 1024;
 
 export class CodeCache {
   /** Least recently used first. */
@@ -55,6 +62,10 @@ export class CodeCache {
   readonly #loading = new Map<string, Promise<LoadableRevision>>();
   readonly #closing = new AbortController();
   #keptBytes = 0;
+  /** C3 */
+  #writing = Promise.resolve();
+  #unwritten = 0;
+  #unwrittenBytes = 0;
 
   constructor(private readonly deps: CodeCacheDeps) {}
 
@@ -83,8 +94,10 @@ export class CodeCache {
     return { revisions: this.#kept.size, bytes: this.#keptBytes, loading: this.#loading.size };
   }
 
-  close(): void {
+  /** Resolves when everything is on disk that goes there. */
+  close(): Promise<void> {
     this.#closing.abort(new WeftError("canceled", "STOPPED", "this invoker stops"));
+    return this.#writing;
   }
 
   async #load(actionKey: string, revisionId: string): Promise<LoadableRevision> {
@@ -123,7 +136,8 @@ export class CodeCache {
         spec = part.value;
         digest = spec.codeDigest;
         if (spec.ask?.revisionId !== revisionId || spec.codeSize > CODE_BYTES_MAX) break;
-        if (stored === undefined || digest !== expected) stored = await this.#stored(digest);
+        const atHand = stored === undefined && spec.codeSize <= CODE_BYTES_AT_HAND;
+        if (digest !== expected && !atHand) stored = await this.#stored(digest);
         if (stored !== undefined) break; // the rest is here already
       } else if (part?.$case === "code") {
         size += part.value.length;
@@ -137,14 +151,14 @@ export class CodeCache {
     }
     if (stored !== undefined) {
       metrics.codeDisk.inc();
-      await this.#remember(revisionId, digest, undefined);
+      this.#remember(revisionId, digest, undefined);
       return { spec, code: stored };
     }
     if (size !== spec.codeSize) throw wrongCode(actionKey, `${size} bytes came instead of ${spec.codeSize}`);
     if (hash.digest("hex") !== digest) throw wrongCode(actionKey, "its digest differs"); // C1
     const code = pieces.length === 1 && pieces[0] ? Uint8Array.from(pieces[0]) : Buffer.concat(pieces, size);
     metrics.codeController.inc();
-    await this.#remember(revisionId, digest, code);
+    this.#remember(revisionId, digest, code);
     return { spec, code };
   }
 
@@ -167,14 +181,27 @@ export class CodeCache {
     }
   }
 
-  /** A disk that is full makes the next start slower, not this one impossible. */
-  async #remember(revisionId: string, digest: string, code: Uint8Array | undefined): Promise<void> {
-    try {
-      if (code) await this.deps.store.put(digest, code);
-      await this.deps.store.remember(revisionId, digest);
-    } catch (thrown) {
-      this.deps.log.warn("code could not be stored on disk", { error: toWeftError(thrown) });
+  /** C3. A disk that is slow or full makes the next start slower, not this one. */
+  #remember(revisionId: string, digest: string, code: Uint8Array | undefined): void {
+    const { store, log } = this.deps;
+    const bytes = code?.length ?? 0;
+    if (this.#unwritten >= UNWRITTEN_MAX || this.#unwrittenBytes + bytes > UNWRITTEN_BYTES_MAX) {
+      log.warn("code is not stored on disk: that is slower than what comes", { revisions: this.#unwritten });
+      return;
     }
+    this.#unwritten += 1;
+    this.#unwrittenBytes += bytes;
+    this.#writing = this.#writing.then(async () => {
+      try {
+        if (code) await store.put(digest, code);
+        await store.remember(revisionId, digest);
+      } catch (thrown) {
+        log.warn("code could not be stored on disk", { error: toWeftError(thrown) });
+      } finally {
+        this.#unwritten -= 1;
+        this.#unwrittenBytes -= bytes;
+      }
+    });
   }
 
   #keep(revisionId: string, revision: LoadableRevision): void {

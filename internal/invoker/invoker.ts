@@ -246,7 +246,7 @@ export class Invoker {
     this.#fleet.close();
     this.#members.close();
     this.#spool.close();
-    this.#code.close();
+    await this.#code.close();
   }
 
   /** What is here at this moment. */

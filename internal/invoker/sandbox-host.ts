@@ -2,7 +2,8 @@
 //
 //   H1. What sandboxes may take together never exceeds the memory of the invoker: a new one waits until what it replaces
 //       is really gone.
-//   H2. Starts that somebody waits for come before stem cells, and stem cells take only memory that is free.
+//   H2. Starts that somebody waits for come before stem cells, and stem cells take only memory that is free. What was taken
+//       is made anew a moment later: the call that took it comes first.
 //   H3. An order is carried out once, however often it is said; one from a scheduler that was replaced is refused.
 //   H4. A sandbox of an earlier life is taken over only as what the journal says it is: the same action revision, with its
 //       code loaded or without. What cannot be told is removed.
@@ -19,7 +20,17 @@ import type { ActionAsk } from "../core/dispatch/call.js";
 import { ActionHistories } from "../core/keepalive/histories.js";
 import { keepMs, KNOWN_GAPS, nextPrice, PRICE_FIRST, type IdleMemory } from "../core/keepalive/keep.js";
 import type { SandboxDriver, SandboxProcess } from "../core/sandbox/driver.js";
-import { evictableMb, idleAction, makeRoom, STEM_WINDOWS, stemShortage, stemTarget } from "../core/sandbox/pool.js";
+import {
+  evictableMb,
+  idleAction,
+  makeRoom,
+  refillDueMonoMs,
+  STEM_WINDOWS,
+  stemShortage,
+  stemTaken,
+  stemTarget,
+  type StemsTaken,
+} from "../core/sandbox/pool.js";
 import { EpochFence } from "../core/sandbox/slots.js";
 import type { SandboxState } from "../core/sandbox/state.js";
 import { LoadBreaker } from "../core/scaling/load-breaker.js";
@@ -103,6 +114,9 @@ export class SandboxHost {
   readonly #demand = new BoundedQueue<StartJob>(START_QUEUE_MAX);
   readonly #stemStarts = new BoundedQueue<StartJob>(START_QUEUE_MAX);
   #stems: readonly StemClass[];
+  /** H2. Until these may be made anew. */
+  #taken: StemsTaken | undefined;
+  #cancelRefill = (): void => {};
   readonly #starts = new Set<Promise<void>>();
   readonly #aborts = new Map<number, AbortController>();
   /** What is being destroyed still takes its memory (H1). */
@@ -281,7 +295,7 @@ export class SandboxHost {
       stem.claim(action, by);
       this.#writeDown(stem);
       this.deps.report({ kind: "sandbox", sandbox: stem, end: undefined, message: "" });
-      this.#refillStems();
+      this.#refillLater();
       return;
     }
     if (!this.#admit(action.memoryMb)) {
@@ -530,6 +544,7 @@ export class SandboxHost {
   /** Nothing new; what is idle ends now, the rest when its calls have ended. What is to be left waits for `close`. */
   drain(): void {
     this.#draining = true;
+    this.#cancelRefill();
     if (this.deps.settings.leaveSandboxes) return;
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.endWhenIdle("draining");
   }
@@ -537,6 +552,7 @@ export class SandboxHost {
   /** Ends everything, whatever runs, but what is left to the next life; resolves when nothing else is there. */
   async close(): Promise<void> {
     this.#draining = true;
+    this.#cancelRefill();
     this.#stopHousekeeping();
     if (this.deps.settings.leaveSandboxes) await this.#leave();
     for (const sandbox of [...this.#sandboxes.values()]) sandbox.end("draining");
@@ -661,8 +677,18 @@ export class SandboxHost {
     return undefined;
   }
 
+  #refillLater(): void {
+    const { clock } = this.deps;
+    this.#taken = stemTaken(this.#taken, clock.monoMs());
+    this.#cancelRefill();
+    this.#cancelRefill = clock.after(refillDueMonoMs(this.#taken) - clock.monoMs(), () => {
+      this.#taken = undefined;
+      this.#refillStems();
+    });
+  }
+
   #refillStems(): void {
-    if (this.#draining) return;
+    if (this.#draining || this.#taken) return;
     const { settings, clock } = this.deps;
     const now = clock.monoMs();
     for (const stem of this.#stems) {

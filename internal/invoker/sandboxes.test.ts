@@ -311,6 +311,20 @@ describe("stem cells", () => {
     expect(world.driver.made).toHaveLength(2);
   });
 
+  it("are made anew a moment after they were taken: the call that took one comes first", async () => {
+    await open({ settings: { stems }, driver: { createMs: 50 } });
+    await world.elapse(100);
+    const making = (): number | undefined => world.scheduler.last?.starting;
+    await world.elapse(1_000);
+    world.scheduler.create(world.action("echo"));
+    await world.elapse(90);
+    expect(making()).toBe(0);
+    expect(world.driver.made).toHaveLength(1);
+    await world.elapse(200);
+    expect(world.driver.made).toHaveLength(2);
+    expect(world.scheduler.last?.stems[0]?.count).toBe(1);
+  });
+
   it("are not taken for another memory class", async () => {
     await open({ settings: { stems } });
     await world.elapse(100);

@@ -295,6 +295,15 @@ export const selectRevision = {
   text: `select ${REVISION_COLUMNS} from revisions where revision_id = $1`,
 };
 
+/** $2: how much of the code. No piece: there is no such code. */
+export const selectRevisionWithCode = {
+  name: "select-revision-with-code",
+  text: `
+    select ${REVISION_COLUMNS}, length(bytes) as size, substring(bytes from 1 for $2::integer) as piece
+    from revisions left join code on digest = code_digest
+    where revision_id = $1`,
+};
+
 /** From here on it is kept for an hour. */
 export async function retireRevisions(transaction: Queryable, revisionIds: readonly string[]): Promise<void> {
   await transaction.rows(

@@ -1,7 +1,14 @@
 import { WeftError } from "../base/errors.js";
 import { loadedExec } from "../core/action/build.js";
 import type { Listed } from "../core/action/page.js";
-import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../core/action/store.js";
+import type {
+  ChangeListener,
+  Draft,
+  EntityStore,
+  ListQuery,
+  Revision,
+  RevisionWithCode,
+} from "../core/action/store.js";
 import type { Action, Package, Rule, RuleLink, Stored, Trigger } from "../core/action/types.js";
 import { packageIsBinding } from "../core/package/package.js";
 import { announce, watchChanges, type ChangeWatchDeps } from "./changes.js";
@@ -22,6 +29,7 @@ import {
   revisionOf,
   selectFrom,
   selectRevision,
+  selectRevisionWithCode,
   updateEntity,
   type EntityKind,
   type EntityOf,
@@ -34,6 +42,12 @@ import { collectRevisions } from "./revision-garbage.js";
 
 /** pg reads bytes as hex in one string: in pieces, large code does not take four times its size. */
 const CODE_PIECE_BYTES = 4 * 1024 * 1024;
+
+interface CodePiece {
+  /** Of the whole. */
+  readonly size: number;
+  readonly piece: Buffer;
+}
 
 export class PostgresEntityStore implements EntityStore {
   constructor(private readonly deps: ChangeWatchDeps) {}
@@ -102,7 +116,11 @@ export class PostgresEntityStore implements EntityStore {
   }
 
   async getCode(digest: string): Promise<Uint8Array> {
-    const first = await this.#codePiece(digest, 0);
+    return this.#codeFrom(digest, await this.#codePiece(digest, 0));
+  }
+
+  /** @param first its first piece */
+  async #codeFrom(digest: string, first: CodePiece): Promise<Uint8Array> {
     if (first.piece.length === first.size) return first.piece;
     const code = Buffer.allocUnsafe(first.size);
     for (let at = 0, { piece } = first; ; { piece } = await this.#codePiece(digest, at)) {
@@ -111,12 +129,8 @@ export class PostgresEntityStore implements EntityStore {
     }
   }
 
-  async #codePiece(digest: string, from: number): Promise<{ readonly size: number; readonly piece: Buffer }> {
-    const [row] = await this.deps.database.rows<{ readonly size: number; readonly piece: Buffer }>(selectCode, [
-      digest,
-      from,
-      CODE_PIECE_BYTES,
-    ]);
+  async #codePiece(digest: string, from: number): Promise<CodePiece> {
+    const [row] = await this.deps.database.rows<CodePiece>(selectCode, [digest, from, CODE_PIECE_BYTES]);
     if (!row) throw new WeftError("notFound", "CODE_NOT_FOUND", `no code ${digest}`);
     return row;
   }
@@ -125,6 +139,19 @@ export class PostgresEntityStore implements EntityStore {
     const [row] = await this.deps.database.rows<RevisionRow>(selectRevision, [revisionId]);
     if (!row) throw new WeftError("notFound", "REVISION_NOT_FOUND", `no revision ${revisionId}`);
     return revisionOf(row);
+  }
+
+  async getRevisionWithCode(revisionId: string): Promise<RevisionWithCode> {
+    const [row] = await this.deps.database.rows<RevisionRow & { [K in keyof CodePiece]: CodePiece[K] | null }>(
+      selectRevisionWithCode,
+      [revisionId, CODE_PIECE_BYTES],
+    );
+    if (!row) throw new WeftError("notFound", "REVISION_NOT_FOUND", `no revision ${revisionId}`);
+    const revision = revisionOf(row);
+    const { codeDigest } = revision.exec;
+    const { size, piece } = row;
+    if (size === null || piece === null) throw new WeftError("notFound", "CODE_NOT_FOUND", `no code ${codeDigest}`);
+    return { revision, code: await this.#codeFrom(codeDigest, { size, piece }) };
   }
 
   async keepRevision(revision: Revision, basedOn: string, binding: Package): Promise<void> {

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 resolved=
 if [ "$WEFT_BUILD_STEP" = resolve ]; then . "$here/resolve.sh"; fi
 if command -v bun >/dev/null 2>&1 && [ "$(basename "$here")" != deno ]; then
-  bun "$here/check.mjs"
+  bun --config=/dev/null "$here/check.mjs" # none of the action's own, which may name what runs first
 else
   deno run --quiet --no-config --no-lock --allow-all "$here/check.mjs"
 fi

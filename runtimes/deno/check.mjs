@@ -2,13 +2,15 @@
 // Node's modules in Deno. runtimes/launcher/build.go says what it finds, and reads the places out of what is printed.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { extname } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, extname, join, sep } from "node:path";
 import process from "node:process";
 
 const EXTENSIONS = [".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"];
-/** Files beside the entry that are looked at: those at the top of an archive. */
-const FILES_MAX = 100;
+/** Files that are looked at. */
+const FILES_MAX = 200;
+/** How files name each other: require("./a"), import("./a"), from "./a", import "./a". */
+const NAMED = /(?:\brequire\s*\(|\bimport\s*\(|\bfrom|\bimport)\s*["'](\.{1,2}\/[^"'\n]+)["']/g;
 
 const mistakes = filesOf()
   .map(globalThis.Bun ? mistakeByBun : mistakeByDeno)
@@ -18,11 +20,27 @@ if (mistakes.length > 0) {
   process.exit(1);
 }
 
+/** The entry, and what it names of its own files, and these name. What nothing names may be anything. */
 function filesOf() {
   const { WEFT_SOURCE_FILE: file } = process.env;
   if (file) return [file];
-  const beside = readdirSync(".").filter((name) => EXTENSIONS.includes(extname(name)) && !name.endsWith(".d.ts"));
-  return [...new Set([entry(), ...beside.slice(0, FILES_MAX)])];
+  const seen = new Set([entry()]);
+  for (const path of seen) {
+    for (const [, named] of readFileSync(path, "utf8").matchAll(NAMED)) {
+      const found = ["", ...EXTENSIONS, "/index.ts", "/index.js"]
+        .map((end) => join(dirname(path), named) + end)
+        .find(isCode);
+      if (found !== undefined && seen.size < FILES_MAX) seen.add(found);
+    }
+  }
+  return [...seen];
+}
+
+/** Inside of the archive, and written by who packed it. */
+function isCode(path) {
+  const parts = path.split(sep);
+  if (parts[0] === ".." || parts.includes("node_modules")) return false;
+  return EXTENSIONS.includes(extname(path)) && statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** As runtimes/deno/loop.ts finds it. */

@@ -66,7 +66,15 @@ function resolve({ lock, argv, frozen, outdated, unavailable, besides, leaves })
   }
   const locked = existsSync(lock);
   const [program, ...rest] = locked ? [...argv, frozen] : argv;
-  const env = { ...process.env, NO_COLOR: "1", DENO_DIR: `${scratch}/deno`, DENO_NO_UPDATE_CHECK: "1" };
+  // Deno reads it in capitals, and operators write it as npm does.
+  const registry = process.env.NPM_CONFIG_REGISTRY ?? process.env.npm_config_registry;
+  const env = {
+    ...process.env,
+    ...(registry && { NPM_CONFIG_REGISTRY: registry }),
+    NO_COLOR: "1",
+    DENO_DIR: `${scratch}/deno`,
+    DENO_NO_UPDATE_CHECK: "1",
+  };
   const { status, stdout, stderr, error } = spawnSync(program, rest, {
     encoding: "utf8",
     env,
@@ -77,9 +85,14 @@ function resolve({ lock, argv, frozen, outdated, unavailable, besides, leaves })
     const said = `${stdout}${stderr}`;
     const lines = said.split("\n").filter((line) => line.trim() !== "" && !besides.test(line));
     const text = lines.map((line) => line.replace(/^error: /, "")).join("\n") || said.trim();
-    const what =
-      locked && outdated.test(said) ? `${lock} does not fit package.json` : `${program} could not resolve package.json`;
-    fail(`${what}: ${text}`, unavailable.test(said) ? UNAVAILABLE : 1);
+    if (unavailable.test(said)) {
+      const hint = /\b403\b|unsuccessful tunnel/.test(said)
+        ? "\n(builds reach the hosts of the setting buildRegistries)"
+        : "";
+      fail(`packages could not be fetched; nothing is wrong with the source for that: ${text}${hint}`, UNAVAILABLE);
+    }
+    if (locked && outdated.test(said)) fail(`${lock} does not fit package.json: ${text}`);
+    fail(`${program} could not resolve package.json: ${text}`);
   }
   for (const name of leaves) rmSync(name, { force: true });
   copyFileSync(lock, lockFile);

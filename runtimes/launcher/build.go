@@ -17,6 +17,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,13 +26,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 const (
 	artifactBytesMax    = 48 * 1024 * 1024
-	lockBytesMax        = 256 * 1024
+	lockBytesMax        = 1024 * 1024
 	diagnosticsMax      = 100
 	diagnosticBytesMax  = 1024
 	buildMessageBytes   = 16 * 1024
@@ -145,6 +147,9 @@ func (b *builder) build(m buildMessage) buildResult {
 		return buildResult{outcome: buildFailed, diagnostics: found, message: shortened(printed)}
 	}
 	artifact, err := pack(output)
+	if errors.Is(err, errArtifactTooLarge) {
+		err = fmt.Errorf("%w; the largest parts: %s", err, largest(output))
+	}
 	if errors.Is(err, errNothingMade) && step != stepCompile {
 		return buildResult{outcome: built}
 	}
@@ -275,7 +280,7 @@ func pack(directory string) ([]byte, error) {
 			}
 			defer from.Close()
 			if _, err = io.Copy(to, from); err == nil && packed.Len() > artifactBytesMax {
-				err = tooLargeArtifact
+				err = errArtifactTooLarge
 			}
 			return err
 		default:
@@ -289,14 +294,43 @@ func pack(directory string) ([]byte, error) {
 		return nil, err
 	}
 	if packed.Len() > artifactBytesMax {
-		return nil, tooLargeArtifact
+		return nil, errArtifactTooLarge
 	}
 	return packed.Bytes(), nil
 }
 
 var errNothingMade = errors.New("the build made no files")
 
-var tooLargeArtifact = fmt.Errorf("what was built is larger than allowed: more than %d bytes packed", artifactBytesMax)
+var errArtifactTooLarge = fmt.Errorf("what was built is larger than allowed: more than %d bytes packed", artifactBytesMax)
+
+const largestNamed = 5
+
+// A package, where the kinds look for them, or else what lies at the top.
+var packageForm = regexp.MustCompile(
+	`^(?:node_modules/(?:\.deno/)?(?:@[^/]+/)?[^/]+|vendor/bundle/ruby/[^/]+/gems/[^/]+|(?:packages|vendor/[^/]+)/[^/]+|[^/]+)`)
+
+// largest names packages by their unpacked size, for who has to do without some.
+func largest(directory string) string {
+	sizes := map[string]int64{}
+	_ = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil // what cannot be looked at is not among the largest
+		}
+		if info, err := entry.Info(); err == nil {
+			name, _ := filepath.Rel(directory, path)
+			sizes[packageForm.FindString(filepath.ToSlash(name))] += info.Size()
+		}
+		return nil
+	})
+	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), strings.Compare(a, b))
+	})
+	var said []string
+	for _, name := range names[:min(len(names), largestNamed)] {
+		said = append(said, fmt.Sprintf("%s %.1f MiB", name, float64(sizes[name])/(1024*1024)))
+	}
+	return strings.Join(said, ", ") + " (unpacked)"
+}
 
 func readAtMost(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)

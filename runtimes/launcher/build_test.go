@@ -42,3 +42,30 @@ func TestPackingTheSameFilesMakesTheSameBytes(t *testing.T) {
 		t.Error("nothing was packed without a complaint")
 	}
 }
+
+func TestTheLargestPackagesAreNamed(t *testing.T) {
+	directory := t.TempDir()
+	for name, kib := range map[string]int{
+		"index.js":                           1,
+		"node_modules/@scope/heavy/a/b.js":   3 * 1024,
+		"node_modules/@scope/heavy/c.js":     1024,
+		"node_modules/.deno/x@1/y.js":        512,
+		"packages/numpy/core.so":             2 * 1024,
+		"vendor/bundle/ruby/3.3.0/gems/g/l":  256,
+		"vendor/symfony/console/Console.php": 128,
+		"vendor/autoload.php":                1,
+	} {
+		path := filepath.Join(directory, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, make([]byte, kib*1024), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "node_modules/@scope/heavy 4.0 MiB, packages/numpy 2.0 MiB, node_modules/.deno/x@1 0.5 MiB, " +
+		"vendor/bundle/ruby/3.3.0/gems/g 0.2 MiB, vendor/symfony/console 0.1 MiB (unpacked)"
+	if said := largest(directory); said != want {
+		t.Errorf("%q", said)
+	}
+}

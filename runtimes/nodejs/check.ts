@@ -2,13 +2,15 @@
 // runtimes/launcher/build.go says what it finds, and reads the places out of what is printed.
 
 import { spawnSync } from "node:child_process";
-import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, extname, join, relative } from "node:path";
+import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { compileScript, entryOf, plainSource } from "./load.js";
 
 const EXTENSIONS = [".js", ".mjs", ".cjs"];
-/** Files beside the entry that are looked at: those at the top of an archive. */
-const FILES_MAX = 100;
+/** Files that are looked at. */
+const FILES_MAX = 200;
+/** How files name each other: require("./a"), import("./a"), from "./a", import "./a". */
+const NAMED = /(?:\brequire\s*\(|\bimport\s*\(|\bfrom|\bimport)\s*["'](\.{1,2}\/[^"'\n]+)["']/g;
 /** How long Node may take to read one module. */
 const MODULE_MS = 20_000;
 
@@ -28,13 +30,25 @@ try {
   process.exit(1);
 }
 
+/** The entry, and what it names of its own files, and these name. What nothing names may be anything. */
 function checkArchive(): void {
   const { path: entry } = entryOf(directory, main);
-  const beside = readdirSync(directory)
-    .filter((name) => EXTENSIONS.includes(extname(name)))
-    .slice(0, FILES_MAX)
-    .map((name) => join(directory, name));
-  for (const path of new Set([entry, ...beside])) check(path, plainSource(readFileSync(path, "utf8")), "main");
+  const seen = new Set([entry]);
+  for (const path of seen) {
+    const source = plainSource(readFileSync(path, "utf8"));
+    check(path, source, "main");
+    for (const [, named = ""] of source.matchAll(NAMED)) {
+      const found = ["", ...EXTENSIONS, "/index.js"].map((end) => join(dirname(path), named) + end).find(isCode);
+      if (found !== undefined && seen.size < FILES_MAX) seen.add(found);
+    }
+  }
+}
+
+/** Inside of the archive, and written by who packed it. */
+function isCode(path: string): boolean {
+  const below = relative(directory, path);
+  if (below.startsWith("..") || below.split(sep).includes("node_modules")) return false;
+  return EXTENSIONS.includes(extname(path)) && statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** As a script, or as a module where only a module can say it. @throws Mistake */
@@ -60,7 +74,9 @@ function checkModule(path: string, shown: string): void {
 /** Node says `file:line`, the line itself, a mark below it, and what is wrong. */
 function mistakeIn(said: string, path: string): Mistake {
   const shown = relative(directory, path);
-  const place = /^\S*?:(\d+)\n.*\n( *)\^+/m.exec(said);
+  const line = /^\S*?:(\d+)$/m.exec(said)?.[1];
+  const mark = /^( *)\^+$/m.exec(said)?.[1];
   const what = /^\w*Error: .*$/m.exec(said)?.[0] ?? (said.trim() || "it cannot be read");
-  return new Mistake(place ? `${shown}:${place[1]}:${(place[2] ?? "").length + 1}: ${what}` : `${shown}: ${what}`);
+  if (line === undefined) return new Mistake(`${shown}: ${what}`);
+  return new Mistake(`${shown}:${line}:${mark === undefined ? "" : `${mark.length + 1}:`} ${what}`);
 }

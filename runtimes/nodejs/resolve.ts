@@ -65,7 +65,13 @@ function resolve(): void {
     ...FETCH,
     ...SAYING_NOTHING_ELSE,
   ]);
-  if (status !== 0) fail(whatFailed(stderr, locked), NOT_THE_SOURCE.test(stderr) ? UNAVAILABLE : 1);
+  if (status !== 0 && NOT_THE_SOURCE.test(stderr)) {
+    fail(
+      `packages could not be fetched; nothing is wrong with the source for that: ${whatNpmSaid(stderr)}`,
+      UNAVAILABLE,
+    );
+  }
+  if (status !== 0) fail(whatFailed(stderr, locked));
   rmSync(cache, { recursive: true, force: true });
   const lock = locked ?? "package-lock.json";
   refuseUncompiled(JSON.parse(readFileSync(lock, "utf8")) as Lock);
@@ -81,15 +87,19 @@ function npm(argv: readonly string[]): { status: number | null; stdout: string; 
 function whatFailed(said: string, locked: string | undefined): string {
   if (said.includes("spawn git"))
     return "package.json names a git repository: only packages of a registry are resolved";
-  const ofLock = locked !== undefined && said.includes("code EUSAGE");
-  const lines = (ofLock ? said.replace(/^npm \S+ Clean install a project[^]*/m, "") : said)
-    .split("\n")
-    .flatMap((line) => {
-      const text =
-        /^npm (?:error|ERR!) ?(?:code \w+$|404(?= |$)|notarget |enoent )?(.*)$/.exec(line)?.[1]?.trim() ?? "";
-      return text === "" || /complete log of this run|debug-0\.log$/.test(text) ? [] : [text];
-    });
-  return `${ofLock ? `${locked} does not fit package.json` : "npm could not resolve package.json"}: ${lines.join("\n") || said.trim()}`;
+  if (locked !== undefined && said.includes("code EUSAGE")) {
+    return `${locked} does not fit package.json: ${whatNpmSaid(said.replace(/^npm \S+ Clean install a project[^]*/m, ""))}`;
+  }
+  return `npm could not resolve package.json: ${whatNpmSaid(said)}`;
+}
+
+function whatNpmSaid(said: string): string {
+  const lines = said.split("\n").flatMap((line) => {
+    const form = /^npm (?:error|ERR!) ?(?:(?:code|errno|syscall) .*$|40[34](?= |$)|notarget |enoent )?(.*)$/;
+    const text = form.exec(line)?.[1]?.trim() ?? "";
+    return text === "" || /complete log of this run|debug-0\.log$/.test(text) ? [] : [text];
+  });
+  return lines.join("\n") || said.trim();
 }
 
 /**

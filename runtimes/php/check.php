@@ -5,43 +5,40 @@
 
 declare(strict_types=1);
 
-// Own files that are looked at.
-const FILES_MAX = 1000;
+// Files that are looked at.
+const FILES_MAX = 200;
 
-/** Paths below the working folder, the entry first. */
-function ownFiles(): array
+function entry(): string
 {
     $file = getenv('WEFT_SOURCE_FILE') ?: '';
     if ($file !== '') {
-        return [$file];
+        return $file;
     }
-    if (!is_file('index.php')) {
-        fail('the archive has no index.php: pack the folder\'s content, not the folder');
-    }
-    $found = [];
-    $all = new RecursiveIteratorIterator(new RecursiveCallbackFilterIterator(
-        new RecursiveDirectoryIterator('.', FilesystemIterator::SKIP_DOTS),
-        // What others wrote.
-        static fn (SplFileInfo $one): bool => $one->getPathname() !== './vendor',
-    ));
-    foreach ($all as $one) {
-        if ($one->isFile() && $one->getExtension() === 'php') {
-            $found[] = substr($one->getPathname(), 2);
-        }
-    }
-    sort($found);
-    return array_slice(array_unique(['index.php', ...$found]), 0, FILES_MAX);
+    return is_file('index.php') ? 'index.php' : fail('the archive has no index.php: pack the folder\'s content, not the folder');
 }
 
-/** Null when nothing is wrong. Checked by the parser itself, which runs nothing. */
+/** Own files that a file includes by name, from its own folder. What nothing includes may be anything. */
+function named(string $path): array
+{
+    $form = '/\b(?:require|include)(?:_once)?\s*\(?\s*(?:__DIR__\s*\.\s*)?([\'"])(\/?[^\'"$]+\.php)\1/';
+    preg_match_all($form, (string) file_get_contents($path), $found);
+    $folder = dirname($path) === '.' ? '' : dirname($path) . '/';
+    $all = array_map(static fn (string $name): string => $folder . ltrim($name, './'), $found[2]);
+    return array_filter($all, static fn (string $one): bool => is_file($one) && !str_starts_with($one, 'vendor/'));
+}
+
+/** Null when nothing is wrong. PHP reads and compiles it, and runs nothing. */
 function mistakeIn(string $path): ?string
 {
-    try {
-        token_get_all((string) file_get_contents($path), TOKEN_PARSE);
+    exec(escapeshellarg(PHP_BINARY) . ' -d display_errors=1 -d html_errors=0 -l ' . escapeshellarg($path) . ' 2>&1', $lines, $code);
+    if ($code === 0) {
         return null;
-    } catch (ParseError $mistake) {
-        return sprintf('%s:%d: %s', $path, $mistake->getLine(), $mistake->getMessage());
     }
+    $said = implode("\n", $lines);
+    if (preg_match('/(?:Parse|Fatal) error:\s+(.*) in \S+ on line (\d+)/', $said, $found)) {
+        return sprintf('%s:%d: %s', $path, $found[2], $found[1]);
+    }
+    return sprintf('%s:1: %s', $path, trim($said));
 }
 
 function fail(string $said): never
@@ -50,7 +47,12 @@ function fail(string $said): never
     exit(1);
 }
 
-$mistakes = array_filter(array_map(mistakeIn(...), ownFiles()));
+$seen = [entry()];
+for ($i = 0; $i < count($seen); $i++) {
+    $more = array_diff(array_unique(named($seen[$i])), $seen);
+    array_push($seen, ...array_slice(array_values($more), 0, FILES_MAX - count($seen)));
+}
+$mistakes = array_filter(array_map(mistakeIn(...), $seen));
 if ($mistakes !== []) {
     fail(implode("\n", $mistakes));
 }

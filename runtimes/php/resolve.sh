@@ -9,7 +9,8 @@ resolve_packages() {
   locked=
   if [ -e composer.lock ]; then locked=yes; fi
   export COMPOSER_HOME="$WEFT_BUILD_DIR/composer" COMPOSER_CACHE_DIR=/dev/null COMPOSER_ALLOW_SUPERUSER=1
-  export COMPOSER_ROOT_VERSION=1.0.0 COMPOSER_NO_AUDIT=1 COMPOSER_PROCESS_TIMEOUT=60
+  # Wide, because long lines are broken within words.
+  export COMPOSER_ROOT_VERSION=1.0.0 COMPOSER_NO_AUDIT=1 COMPOSER_PROCESS_TIMEOUT=60 COLUMNS=1000
   mkdir -p "$COMPOSER_HOME"
   # Composer has intl with it, and sandboxes do not.
   printf '{"config": {"platform": {"ext-intl": false}}}\n' >"$COMPOSER_HOME/config.json"
@@ -22,12 +23,16 @@ resolve_packages() {
     exit 1
   fi
   if [ "$status" -ne 0 ]; then
-    printf 'composer could not resolve composer.json: '
-    sed -E -e '/^[[:space:]]*$/d' -e '/^(Loading|Updating|Installing|No composer.lock|Composer plugins|Verifying|The .* plugin|install \[--|In .*:$)/d' \
-      -e 's/^[[:space:]]+//' "$WEFT_BUILD_DIR/said"
+    unavailable=
     if grep -qE 'curl error [0-9]+|HTTP/[0-9.]+ (5[0-9][0-9]|401|403|407|429)|required authentication|No space left' "$WEFT_BUILD_DIR/said"; then
-      exit 69
+      unavailable=yes
+      printf 'packages could not be fetched; nothing is wrong with the source for that: '
+    else
+      printf 'composer could not resolve composer.json: '
     fi
+    sed -E -e '/^[[:space:]]*$/d' -e '/^(Loading|Updating|Installing|No composer.lock|Composer plugins|Verifying|The .* plugin|install \[--|In .*:$)/d' \
+      -e 's/^[[:space:]]+//; s/[[:space:]]+$//' "$WEFT_BUILD_DIR/said"
+    if [ -n "$unavailable" ]; then exit 69; fi
     exit 1
   fi
   [ -e composer.lock ] || return 0

@@ -41,7 +41,8 @@ def lists_any():
 
 def pip(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "pip", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        # Isolated: a module of the archive is not one of pip's.
+        [sys.executable, "-I", "-m", "pip", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
 
 
@@ -114,7 +115,9 @@ def main():
     if done.returncode != 0:
         unreachable = next((line for line in done.stdout.splitlines() if NOT_THE_SOURCE.search(line)), None)
         if unreachable:
-            fail("pip could not fetch packages: %s" % re.sub(r"^(?:WARNING|ERROR): ", "", unreachable), UNAVAILABLE)
+            reason = re.sub(r"^(?:WARNING|ERROR): ", "", unreachable)
+            hint = "\n(builds reach the hosts of the setting buildRegistries)" if "403" in reason else ""
+            fail("packages could not be fetched; nothing is wrong with the source for that: " + reason + hint, UNAVAILABLE)
         fail(what_failed(done.stdout))
     with open(report, encoding="utf-8") as file:
         lock = locked(json.load(file))

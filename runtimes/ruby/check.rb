@@ -3,18 +3,26 @@
 # Looks through an action's code for mistakes, and runs nothing of it: what the launcher's build mode starts.
 # runtimes/launcher/build.go says what it finds, and reads the places out of what is printed.
 
-# Own files that are looked at.
-FILES_MAX = 1000
+# Files that are looked at.
+FILES_MAX = 200
 # Folders of what others wrote.
 BROUGHT = %w[vendor/ bundle/].freeze
 
-def own_files
+def entry
   file = ENV.fetch("WEFT_SOURCE_FILE", "")
-  return [file] unless file.empty?
+  return file unless file.empty?
 
   abort "the archive has no main.rb: pack the folder's content, not the folder" unless File.file?("main.rb")
-  all = Dir.glob("**/*.rb").reject { |path| path.start_with?(*BROUGHT) }.sort
-  (["main.rb"] + all).uniq.first(FILES_MAX)
+  "main.rb"
+end
+
+# Own files that a file requires by name. What nothing requires may be anything.
+def named(path)
+  File.read(path, encoding: "UTF-8").scrub.scan(/^\s*(require|require_relative)[\s(]+["']([^"'#]+)["']/).filter_map do |how, name|
+    bases = how == "require" ? [".", "lib"] : [File.dirname(path)]
+    found = bases.map { |base| "#{File.join(base, name).delete_suffix(".rb")}.rb" }.find { |one| File.file?(one) }
+    found&.delete_prefix("./")
+  end
 end
 
 # Nil when nothing is wrong.
@@ -29,5 +37,9 @@ rescue SyntaxError, EncodingError => e
   "#{where || "#{path}:1"}: SyntaxError: #{what || said.lines.first&.strip}"
 end
 
-mistakes = own_files.filter_map { |path| mistake_in(path) }
+seen = [entry]
+seen.each do |path| # it grows
+  (named(path) - seen).each { |one| seen << one if seen.size < FILES_MAX && !one.start_with?(*BROUGHT) }
+end
+mistakes = seen.filter_map { |path| mistake_in(path) }
 abort mistakes.join("\n") unless mistakes.empty?

@@ -17,6 +17,8 @@ resolve_gems() {
   status=0
   "$bundle" install --quiet >"$WEFT_BUILD_DIR/said" 2>&1 || status=$?
   if [ "$status" -ne 0 ]; then
+    # 17 is Bundler's for what is the network's or a server's fault, 16 for a lock that is to stay as it is.
+    if [ "$status" -eq 17 ]; then printf 'packages could not be fetched; nothing is wrong with the source for that: '; fi
     if [ "$status" -eq 16 ] && [ -e Gemfile.lock ]; then printf 'Gemfile.lock does not fit Gemfile: '; fi
     # A diagnostic names the file as it is called in the archive.
     sed -e "s|$WEFT_SOURCE_DIR/||g" -e '/^[[:space:]]*$/d' "$WEFT_BUILD_DIR/said"
@@ -24,7 +26,6 @@ resolve_gems() {
       echo "it has native code that has to be compiled, and there is no compiler here: take a version or a gem that comes" \
         "compiled for Linux, or bring vendor/bundle in the archive"
     fi
-    # 17 is Bundler's for what is the network's or a server's fault.
     if [ "$status" -eq 17 ]; then exit 69; fi
     exit 1
   fi

@@ -32,11 +32,10 @@ explain() {
     -e '/^error: (aborting|could not compile)/d' -e '/^warning: build failed/d' "$said"
 }
 
-compile() { # ARGUMENT...: one crate, from what the image has
-  rustc --edition 2021 -O --cap-lints allow --error-format short -L "dependency=$crates" "$@" >"$said" 2>&1 || {
-    explain
-    exit 1
-  }
+compile() { # EDITION ARGUMENT...: one crate, from what the image has
+  edition=$1
+  shift
+  rustc --edition "$edition" -O --cap-lints allow --error-format short -L "dependency=$crates" "$@"
 }
 
 crate() { # NAME: where the image has it
@@ -45,20 +44,41 @@ crate() { # NAME: where the image has it
 }
 
 if [ -n "${WEFT_SOURCE_FILE:-}" ]; then
-  compile --crate-type rlib --crate-name actions --extern "$(crate serde)" --extern "$(crate serde_derive)" \
+  set -- --crate-type rlib --crate-name actions --extern "$(crate serde)" --extern "$(crate serde_derive)" \
     --extern "$(crate serde_json)" --extern "$(crate weft_action)" -o "$WEFT_BUILD_DIR/libactions.rlib" "$WEFT_SOURCE_FILE"
-  compile --crate-name exec -C strip=debuginfo --extern "$(crate weft_action)" --extern "actions=$WEFT_BUILD_DIR/libactions.rlib" \
+  # OpenWhisk's files are of the edition of 2018, in which some compile that do not in that of 2021.
+  if ! compile 2021 "$@" >"$said" 2>&1 && ! compile 2018 "$@" >/dev/null 2>&1; then
+    explain
+    exit 1
+  fi
+  set -- --crate-name exec -C strip=debuginfo --extern "$(crate weft_action)" --extern "actions=$WEFT_BUILD_DIR/libactions.rlib" \
     -o "$WEFT_OUTPUT_DIR/exec" "$entry"
+  compile 2021 "$@" >"$said" 2>&1 || {
+    explain
+    exit 1
+  }
   exit 0
 fi
 
+export CARGO_HOME="$WEFT_BUILD_DIR/cargo" CARGO_TARGET_DIR="$WEFT_BUILD_DIR/target" CARGO_NET_RETRY=1 CARGO_TERM_COLOR=never
+# Of what nothing locks, the newest versions that this Rust can compile.
+export CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback
+
+if [ ! -e Cargo.toml ] && [ -e src/lib.rs ]; then
+  # As OpenWhisk has it: the package of a single file.
+  printf '[package]\nname = "actions"\nversion = "0.1.0"\nedition = "2018"\n\n[dependencies]\nserde = "1"\nserde_derive = "1"\nserde_json = "1"\n' >Cargo.toml
+fi
 if [ ! -e Cargo.toml ]; then
   echo "the archive has no Cargo.toml at its top: pack the folder's content, not the folder"
   exit 1
 fi
-name=$(sed -n '/^\[package\]/,/^\[/s/^name *= *"\([^"]*\)".*/\1/p' Cargo.toml | head -n 1)
-if [ -z "$name" ]; then
-  echo "Cargo.toml:1: has no name in its [package]: an action is one package, with a library"
+if ! cargo read-manifest >"$WEFT_BUILD_DIR/manifest" 2>"$said"; then
+  sed -e "s#$WEFT_SOURCE_DIR/##g" "$said"
+  exit 1
+fi
+name=$(sed -n 's/^{"name":"\([^"]*\)".*/\1/p' "$WEFT_BUILD_DIR/manifest")
+if ! grep -Eq '"kind":\[("[a-z]*",)*"r?lib"' "$WEFT_BUILD_DIR/manifest"; then
+  echo "Cargo.toml: the package has no library for Rust: an action is the public function $WEFT_ACTION_MAIN in src/lib.rs"
   exit 1
 fi
 
@@ -88,14 +108,13 @@ if [ -e Cargo.lock ]; then cp Cargo.lock "$whole/"; fi
 if [ -d .cargo ]; then cp -R .cargo "$whole/"; fi
 if [ -d vendor ]; then ln -s "$WEFT_SOURCE_DIR/vendor" "$whole/vendor"; fi
 
-export CARGO_HOME="$WEFT_BUILD_DIR/cargo" CARGO_TARGET_DIR="$WEFT_BUILD_DIR/target" CARGO_NET_RETRY=1 CARGO_TERM_COLOR=never
 offline=
 if [ -z "${HTTPS_PROXY:-}" ]; then offline=--offline; fi
-if [ ! -e Cargo.lock ] && [ ! -d .cargo ]; then
+if [ ! -d .cargo ]; then
   # What needs no crates but those that the image has the sources of is built with these.
   mkdir "$whole/.cargo"
   printf '[source.crates-io]\nreplace-with = "image"\n[source.image]\ndirectory = "/usr/share/cargo/registry"\n' >"$whole/.cargo/config.toml"
-  if (cd "$whole" && cargo generate-lockfile --offline >"$said" 2>&1); then
+  if (cd "$whole" && cargo fetch --offline >"$said" 2>&1); then
     offline=--offline
   else
     rm -r "$whole/.cargo"
@@ -104,11 +123,16 @@ fi
 # shellcheck disable=SC2086 # nothing, or one word
 if ! (cd "$whole" && cargo build --release --quiet --message-format short $offline) >"$said" 2>&1; then
   if grep -Eq 'spurious network error|failed to download from|download of .* failed|Could not resolve|Couldn.t connect|CONNECT tunnel failed|got 5[0-9][0-9]|SSL (certificate|connect)' "$said"; then
-    echo "crates could not be fetched; nothing is wrong with the source for that: $(tail -n 3 "$said")"
+    echo "crates could not be fetched; nothing is wrong with the source for that: $(grep -Em 1 'Unable to update|failed to download|download of|failed to get' "$said" || true) $(tail -n 1 "$said")"
+    exit 69
+  fi
+  if [ -n "$offline" ] && [ ! -d .cargo ] && grep -q 'offline mode' "$said"; then
+    echo "crates cannot be fetched here, because builds reach no registry (setting buildRegistries): $(head -n 1 "$said")"
     exit 69
   fi
   explain | sed -e '/which satisfies path dependency/d' -e "s#$WEFT_SOURCE_DIR/##g" -e "s# ($WEFT_SOURCE_DIR)##"
   exit 1
 fi
 cp "$CARGO_TARGET_DIR/release/exec" "$WEFT_OUTPUT_DIR/exec"
-cp "$whole/Cargo.lock" "$WEFT_LOCK_FILE"
+# Of some crates Debian does not know the checksum, and says so in its place: no lock that anybody else could build with.
+sed '/^checksum = "[^"]*[^0-9a-f"]/d' "$whole/Cargo.lock" >"$WEFT_LOCK_FILE"

@@ -21,7 +21,7 @@ export function tarGzOf(entries: readonly TarEntry[]): Uint8Array {
   return gzipSync(tarOf(entries), { level: 1 });
 }
 
-function tarOf(entries: readonly TarEntry[]): Buffer {
+export function tarOf(entries: readonly TarEntry[]): Buffer {
   const parts: Buffer[] = [];
   for (const { name, content = "", mode = 0o644, type = "0", to = "", declaredSize } of entries) {
     const bytes = Buffer.from(content);

@@ -7,7 +7,7 @@ import { startController } from "../../../internal/assembly/controller.js";
 import { startGateway } from "../../../internal/assembly/gateway.js";
 import { startInvoker } from "../../../internal/assembly/invoker.js";
 import { startScheduler } from "../../../internal/assembly/scheduler.js";
-import { apiSettings, INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
+import { apiSettings, buildNetworkSettings, INVOKER_DEFAULTS } from "../../../internal/assembly/settings.js";
 import { boolean, choice, integer, optional, secret, text } from "../../../internal/base/config.js";
 import { WeftError } from "../../../internal/base/errors.js";
 import { newBootId } from "../../../internal/base/ids.js";
@@ -45,6 +45,7 @@ export const devSettings = {
   ),
   hideParameters: boolean("show default parameters encrypted when they are read", false),
   ...apiSettings,
+  ...buildNetworkSettings,
   // A person at a terminal reads activations, not the life of roles.
   logLevel: choice("least level that is logged", LOG_LEVELS, "warn"),
 };
@@ -110,6 +111,9 @@ export function dev(argv: readonly string[], talk: Talk): Promise<number> {
       dockerHost: config.dockerHost,
       apiHost: config.apiHost ?? `http://${config.rest}`,
       memoryMb: config.memoryMb,
+      buildRegistries: config.buildRegistries,
+      buildEnv: config.buildEnv,
+      buildCaFile: config.buildCaFile,
       stateDir,
       programPath: process.env["PATH"] ?? "",
     });

@@ -26,6 +26,7 @@ const UINT32_MAX = 0xffff_ffff;
 
 /** Uploads and builds take longer than other calls. */
 const WRITE_MS = 300_000;
+const LOCK_LINES_SHOWN = 20;
 
 export const createAction: Verb = async (cli, [nameText = "", file], values) => {
   const { namespace, name } = parseName(nameText, cli.namespace, 2);
@@ -104,7 +105,7 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
           : undefined,
       ],
       ["build", exec?.build && buildText(exec.build)],
-      ["lock", exec?.build?.lock === "" ? undefined : exec?.build?.lock.trimEnd()],
+      ["lock", exec?.build && lockText(exec.build.lock)],
       ["limits", limitsText(action.limits)],
       ["parameters", keyValuesText(action.parameters)],
       ["annotations", keyValuesText(action.annotations)],
@@ -112,6 +113,15 @@ export const getAction: Verb = async (cli, [nameText = ""], values) => {
     ]);
   }
 };
+
+/** The beginning of it: npm's have thousands of lines. */
+function lockText(lock: string): string | undefined {
+  if (lock === "") return undefined;
+  const lines = lock.trimEnd().split("\n");
+  const more = lines.length - LOCK_LINES_SHOWN;
+  if (more <= 0) return lines.join("\n");
+  return [...lines.slice(0, LOCK_LINES_SHOWN), `... ${more} more lines; all of it: --save-lock FILE`].join("\n");
+}
 
 export const listActions: Verb = async (cli, [packageText], values) => {
   const of =

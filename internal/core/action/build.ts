@@ -117,6 +117,6 @@ export function buildFailed(build: Build): WeftError {
     field: "exec.code",
     description: `${d.file}:${d.line}:${d.column > 0 ? `${d.column}:` : ""} ${d.text}`,
   }));
-  if (fields.length === 0) fields.push({ field: "exec.code", description: `${problemText(build)}` });
+  if (fields.length === 0) fields.push({ field: "exec.code", description: problemText(build) });
   return new WeftError("invalidArgument", "BUILD_FAILED", problemText(build), { fields });
 }

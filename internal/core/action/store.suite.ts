@@ -353,6 +353,11 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         await createAction(anAction({ name: "none" }, new Uint8Array()), new Uint8Array());
         expect(digestOf(await store.getCode(digestOf(code)))).toBe(digestOf(code));
         expect(await store.getCode(digestOf(new Uint8Array()))).toHaveLength(0);
+        const revisionIdOf = async (name: string): Promise<string> => (await store.getAction("guest", name)).revisionId;
+        const large = await store.getRevisionWithCode(await revisionIdOf("large"));
+        expect(digestOf(large.code)).toBe(digestOf(code));
+        expect(large.revision).toEqual(await store.getRevision(large.revision.revisionId));
+        expect((await store.getRevisionWithCode(await revisionIdOf("none"))).code).toHaveLength(0);
       });
 
       it("stores the same code once when two are created with it at the same moment", async () => {
@@ -390,7 +395,12 @@ export function entityStoreSuite(name: string, open: () => Promise<EntityWorld>)
         expect(await other.getRevision(first.revisionId)).toEqual(revisionFor(first, init));
         expect(await other.getRevision(second.revisionId)).toEqual(revisionFor(second));
         expect(await other.getCode(first.exec.codeDigest)).toHaveLength(HELLO.length);
+        expect(await other.getRevisionWithCode(first.revisionId)).toEqual({
+          revision: revisionFor(first, init),
+          code: Buffer.from(HELLO),
+        });
         await expect(store.getRevision("no such")).rejects.toMatchObject({ kind: "notFound" });
+        await expect(store.getRevisionWithCode("no such")).rejects.toMatchObject({ kind: "notFound" });
       });
 
       it("leaves no revision and no code behind when it is not created", async () => {

@@ -43,6 +43,11 @@ export interface Revision {
  * get*: @throws notFound, or failedPrecondition WRONG_COLLECTION when the name belongs to another kind.
  * update*: @throws notFound, conflict. delete*: @throws notFound, conflict; `revision` undefined means whatever it is.
  */
+export interface RevisionWithCode {
+  readonly revision: Revision;
+  readonly code: Uint8Array;
+}
+
 export interface EntityStore {
   /**
    * `code` and `revision` undefined: a sequence has neither, nor has a built-in action. Actions are not created in bindings.
@@ -71,6 +76,8 @@ export interface EntityStore {
   getCode(digest: string): Promise<Uint8Array>;
   /** @throws notFound */
   getRevision(revisionId: string): Promise<Revision>;
+  /** The same with its code, at once: a start waits for both. @throws notFound */
+  getRevisionWithCode(revisionId: string): Promise<RevisionWithCode>;
   /**
    * Keeps a revision of an action that differs from the action's own in what a binding hands over at init: until the
    * action gets another revision, or the binding is written. May be repeated.

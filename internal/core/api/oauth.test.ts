@@ -142,6 +142,12 @@ describe("what a provider says", () => {
       answer(200, { data: { is_valid: true, app_id: "9", user_id: "3", scopes: ["email"], expires_at: 0 } }),
       { ...info, subject: "3", scopes: ["email"] },
     ],
+    [
+      "facebook's that is over",
+      provider("facebook"),
+      answer(200, { data: { is_valid: true, expires_at: NOW / 1_000 } }),
+      undefined,
+    ],
     ["facebook's refusal", provider("facebook"), answer(200, { data: { is_valid: false } }), undefined],
     [
       "facebook's for another",

@@ -135,6 +135,15 @@ export function providerRequest(provider: TokenProvider, token: string, appToken
  * @throws Error when the answer says nothing about it: the provider fails, or does not know this gateway
  */
 export function readProviderAnswer(
+  provider: Pick<TokenProvider, "type" | "audience">,
+  answer: ProviderAnswer,
+  wallMs: number,
+): TokenInfo | undefined {
+  const info = infoIn(provider, answer, wallMs);
+  return info?.expiresWallMs !== undefined && info.expiresWallMs <= wallMs ? undefined : info;
+}
+
+function infoIn(
   { type, audience }: Pick<TokenProvider, "type" | "audience">,
   { status, headers, body }: ProviderAnswer,
   wallMs: number,
@@ -153,8 +162,7 @@ export function readProviderAnswer(
       const active = member(said, "active");
       if (typeof active !== "boolean") throw new Error('it answered without "active"');
       if (!active || !isFor(audience, member(said, "aud"))) return undefined;
-      const info = infoOf(said, "sub", "exp");
-      return info.expiresWallMs !== undefined && info.expiresWallMs <= wallMs ? undefined : info;
+      return infoOf(said, "sub", "exp");
     }
     case "google": {
       const left = Number(member(said, "expires_in"));

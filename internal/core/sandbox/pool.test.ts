@@ -1,6 +1,17 @@
 import { describe, expect, it } from "vitest";
 
-import { evictableMb, idleAction, makeRoom, priorityOf, stemShortage, stemTarget, type Pooled } from "./pool.js";
+import {
+  evictableMb,
+  idleAction,
+  makeRoom,
+  priorityOf,
+  refillDueMonoMs,
+  stemShortage,
+  stemTaken,
+  stemTarget,
+  type Pooled,
+  type StemsTaken,
+} from "./pool.js";
 
 interface Named extends Pooled {
   readonly name: string;
@@ -116,5 +127,14 @@ describe("stem cells", () => {
     ["are not made over the share", 0, 4_096, -100, 0],
   ])("%s", (_, present, freeMb, shareLeftMb, shortage) => {
     expect(stemShortage({ target: 3, present, memoryMb: 256, freeMb, shareLeftMb })).toBe(shortage);
+  });
+
+  it.each<[name: string, takenAt: number[], due: number]>([
+    ["are made anew a moment after one was taken", [1_000], 1_100],
+    ["are made anew a moment after the last was taken", [1_000, 1_090, 1_150], 1_250],
+    ["are not put off for ever by takers that follow each other", [0, 90, 180, 270, 360, 450], 500],
+  ])("%s", (_, takenAt, due) => {
+    const taken = takenAt.reduce<StemsTaken | undefined>(stemTaken, undefined);
+    expect(taken && refillDueMonoMs(taken)).toBe(due);
   });
 });

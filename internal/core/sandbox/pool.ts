@@ -111,6 +111,27 @@ export function stemTarget(policy: StemPolicy, startsPerWindow: readonly number[
   return Math.min(policy.max, Math.max(policy.min, p99));
 }
 
+/** After a stem cell was taken none is made for so long: making one takes the processors that its call needs now. */
+const REFILL_AFTER_MS = 100;
+/** Takers that follow each other do not put it off for longer. */
+const REFILL_WITHIN_MS = 500;
+
+/** Stem cells that were taken since the last were made. */
+export interface StemsTaken {
+  readonly firstMonoMs: number;
+  readonly lastMonoMs: number;
+}
+
+/** One more is taken. */
+export function stemTaken(before: StemsTaken | undefined, nowMonoMs: number): StemsTaken {
+  return { firstMonoMs: before?.firstMonoMs ?? nowMonoMs, lastMonoMs: nowMonoMs };
+}
+
+/** When what was taken may be made anew; monotonic. */
+export function refillDueMonoMs({ firstMonoMs, lastMonoMs }: StemsTaken): number {
+  return Math.min(lastMonoMs + REFILL_AFTER_MS, firstMonoMs + REFILL_WITHIN_MS);
+}
+
 /**
  * How many stem cells to start now. They take only memory that is free and only their share of it: they never push out
  * what is loaded.

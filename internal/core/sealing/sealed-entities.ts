@@ -3,7 +3,7 @@
 // are: the first are for showing, the second is found by what it is.
 
 import type { Listed } from "../action/page.js";
-import type { ChangeListener, Draft, EntityStore, ListQuery, Revision } from "../action/store.js";
+import type { ChangeListener, Draft, EntityStore, ListQuery, Revision, RevisionWithCode } from "../action/store.js";
 import type { Action, KeyValue, Package, Rule, RuleLink, Trigger } from "../action/types.js";
 import type { KeyRing } from "./key-ring.js";
 import { openedParameters, sealedParameters } from "./parameters.js";
@@ -60,9 +60,12 @@ export class SealedEntityStore implements EntityStore {
   }
 
   async getRevision(revisionId: string): Promise<Revision> {
-    const revision = await this.stored.getRevision(revisionId);
-    const initParameters = openedParameters(this.ring, namespaceOf(revision), revision.initParameters);
-    return { ...revision, initParameters };
+    return this.#openedRevision(await this.stored.getRevision(revisionId));
+  }
+
+  async getRevisionWithCode(revisionId: string): Promise<RevisionWithCode> {
+    const { revision, code } = await this.stored.getRevisionWithCode(revisionId);
+    return { revision: this.#openedRevision(revision), code };
   }
 
   keepRevision(revision: Revision, basedOn: string, binding: Package): Promise<void> {
@@ -169,6 +172,11 @@ export class SealedEntityStore implements EntityStore {
 
   #openedList<T extends Parametered>(list: Listed<T>): Listed<T> {
     return { ...list, entries: list.entries.map((entity) => this.#opened(entity)) };
+  }
+
+  #openedRevision(revision: Revision): Revision {
+    const initParameters = openedParameters(this.ring, namespaceOf(revision), revision.initParameters);
+    return { ...revision, initParameters };
   }
 
   #sealedRevision<R extends Revision | undefined>(revision: R): R {

@@ -79,6 +79,7 @@ export function sealStoreSuite(name: string, open: () => Promise<SealWorld>): vo
       ] as (Package | Trigger)[];
       for (const one of read) expect(one.parameters).toEqual(parameters);
       expect((await entities.getRevision("r1")).initParameters).toEqual(parameters);
+      expect((await entities.getRevisionWithCode("r1")).revision.initParameters).toEqual(parameters);
     }
 
     it("holds nothing that anybody could read, and gives it back to who has the key", async () => {

@@ -45,12 +45,21 @@ const descriptor = z.strictObject({
   kinds: z.array(z.string()).optional(),
   expects: z.record(z.string(), expectation).default({}),
   lacks: z.record(z.string(), z.string().min(10)).default({}),
+  dependencies: z
+    .strictObject({
+      list: z.string(),
+      lock: z.string(),
+      unknown: z.string(),
+      brought: z.record(z.string(), z.string()),
+    })
+    .optional(),
 });
 
+export type Dependencies = NonNullable<Descriptor["dependencies"]>;
 export type Descriptor = Readonly<z.infer<typeof descriptor>>;
 
-/** In place of a descriptor: the folder of a language that is the same here. */
-const sameAs = z.strictObject({ sameAs: z.string() });
+/** In place of a descriptor: the folder of a language that is the same here, but for what its lock is called. */
+const sameAs = z.strictObject({ sameAs: z.string(), lock: z.string() });
 
 export class Family {
   private constructor(
@@ -70,7 +79,9 @@ export class Family {
     const same = sameAs.safeParse(read);
     if (same.success) {
       const other = Family.read(same.data.sameAs);
-      return new Family(name, other.folder, other.can);
+      const { dependencies } = other.can;
+      const can = dependencies ? { ...other.can, dependencies: { ...dependencies, lock: same.data.lock } } : other.can;
+      return new Family(name, other.folder, can);
     }
     const parsed = descriptor.safeParse(read);
     if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
@@ -94,13 +105,23 @@ export class Family {
 
   /** The folder `archive`, packed. */
   archive(): Uint8Array {
-    const root = join(this.folder, "archive");
+    return zipOf(this.#entries("archive"));
+  }
+
+  /** The folder `dependencies`, packed, with files added or replaced. */
+  dependencies(files: Readonly<Record<string, string>>): Uint8Array {
+    const replaced = this.#entries("dependencies").filter(({ name }) => !(name in files));
+    return zipOf([...replaced, ...Object.entries(files).map(([name, content]) => ({ name, content }))]);
+  }
+
+  #entries(folder: string): readonly ZipEntry[] {
+    const root = join(this.folder, folder);
     const entries = readdirSync(root, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry): ZipEntry => {
         const path = join(entry.parentPath, entry.name);
         return { name: relative(root, path), content: readFileSync(path) };
       });
-    return zipOf(entries.sort((a, b) => (a.name < b.name ? -1 : 1)));
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 }

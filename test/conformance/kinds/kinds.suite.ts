@@ -12,6 +12,7 @@ import { readManifest } from "../../../internal/assembly/files.js";
 import type { SandboxDriver } from "../../../internal/core/sandbox/driver.js";
 import type { OpenFabric } from "../../e2e/fabrics.js";
 import { PublicClient } from "../../harness/client.js";
+import { Registries } from "../../harness/registries.js";
 import { Family } from "./family.js";
 import { lanes, type Lane, type Row } from "./rows.js";
 import { KindWorld } from "./world.js";
@@ -20,7 +21,8 @@ import { KindWorld } from "./world.js";
 const LANES_AT_ONCE = 4;
 
 export interface KindsUnderTest {
-  readonly open: () => Promise<OpenFabric>;
+  /** @param env more variables of its processes */
+  readonly open: (env: Readonly<Record<string, string>>) => Promise<OpenFabric>;
   /** The driver of that fabric, in a folder of its own. */
   readonly driver: (directory: string) => SandboxDriver;
   /** Kinds that must be there in CI. */
@@ -36,23 +38,27 @@ export async function kindsSuite(mode: string, { open, driver: driverIn, must }:
   describe(`${mode}: a kind`, () => {
     let opened: OpenFabric;
     let client: PublicClient;
+    let registries: Registries;
     beforeAll(async () => {
-      opened = await open();
+      registries = await Registries.start();
+      opened = await open(registries.env);
       client = new PublicClient(opened.fabric.grpc, opened.fabric.authorization);
       await client.raiseLimits("guest");
     });
     afterAll(async () => {
       client.close();
       await opened.close();
+      await registries.close();
       await driver.close();
       rmSync(scratch, { recursive: true });
     });
 
-    for (const { kind, family } of manifest) {
+    for (const { kind, family, default: isDefault } of manifest) {
       const name = `${kind}, which`;
       if (here.includes(kind)) {
         describe(name, () => {
-          rowsOf(Family.read(family), (of) => new KindWorld(kind, of, client, driver, opened.fabric.rest));
+          const of = Family.read(family);
+          rowsOf(of, isDefault, () => new KindWorld(kind, of, client, driver, opened.fabric.rest, registries));
         });
       } else if (process.env["CI"] && must(kind)) {
         it(name, () => {
@@ -63,16 +69,19 @@ export async function kindsSuite(mode: string, { open, driver: driverIn, must }:
   });
 }
 
-function rowsOf(family: Family, worldOf: (family: Family) => KindWorld): void {
+function rowsOf(family: Family, isDefault: boolean, world: () => KindWorld): void {
   const keys = new Set(lanes.flatMap(({ rows }) => rows.map(({ key }) => key)));
   for (const key of [...Object.keys(family.can.lacks), ...Object.keys(family.can.expects)]) {
     if (!keys.has(key)) throw new Error(`family.json of ${family.name} names a row that does not exist: ${key}`);
   }
-  const wanted = lanes.map((lane) => ({ ...lane, rows: lane.rows.filter(({ key }) => !(key in family.can.lacks)) }));
+  const wanted = lanes.map((lane) => ({
+    ...lane,
+    rows: lane.rows.filter(({ key, isFor }) => !(key in family.can.lacks) && isFor?.(family.can, isDefault) !== false),
+  }));
   const ends = new Map<Row, Promise<Error | undefined>>();
 
   beforeAll(() => {
-    const begun = begin(wanted, worldOf(family));
+    const begun = begin(wanted, world());
     for (const [row, end] of begun) ends.set(row, end);
   });
   afterAll(async () => {
@@ -136,7 +145,7 @@ function begin(all: readonly Lane[], world: KindWorld): ReadonlyMap<Row, Promise
   return ends;
 }
 
-async function settled(act: () => Promise<void>): Promise<Error | undefined> {
+async function settled(act: () => Promise<unknown>): Promise<Error | undefined> {
   try {
     await act();
     return undefined;

@@ -24,7 +24,7 @@ const EVERYWHERE = ["nodejs:20", "python:3.11"];
 
 describe("dev", async () => {
   await kindsSuite("dev", {
-    open: () => openFabric({ mode: "dev", env }),
+    open: (more) => openFabric({ mode: "dev", env: { ...env, ...more } }),
     driver: (directory) =>
       new ProcessDriver({
         ...common,
@@ -39,7 +39,7 @@ describe("dev", async () => {
 
 describeWith(UP_SERVICES, "up", () =>
   kindsSuite("up", {
-    open: () => openFabric({ mode: "up", invokers: 1, env: { ...env, WEFT_MEMORY_MB: "8192" } }),
+    open: (more) => openFabric({ mode: "up", invokers: 1, env: { ...env, ...more, WEFT_MEMORY_MB: "8192" } }),
     driver: (directory) =>
       new DockerDriver({
         ...common,

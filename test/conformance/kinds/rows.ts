@@ -3,13 +3,12 @@
 
 import { expect } from "vitest";
 
-import { readManifest } from "../../../internal/assembly/files.js";
-import type { SandboxDriver } from "../../../internal/core/sandbox/driver.js";
 import type { Timestamp } from "../../../internal/gen/google/protobuf/timestamp.pb.js";
-import { BuildOutcome, BuildStep, FromSandbox, ToSandbox } from "../../../internal/gen/weft/runtime/v1/sandbox.pb.js";
+import { services } from "../../harness/client.js";
 import { eventually } from "../../harness/eventually.js";
 import { RuntimePeer } from "../../harness/runtime-peer.js";
-import type { Expectation, Family } from "./family.js";
+import type { Dependencies, Descriptor, Expectation } from "./family.js";
+import { loadable } from "./loadable.js";
 import type { Ended, KindWorld, Use } from "./world.js";
 
 export interface Row {
@@ -18,6 +17,8 @@ export interface Row {
   /** A sentence that begins with the kind. */
   readonly name: string;
   readonly check: (world: KindWorld) => Promise<void>;
+  /** Whether it is for a language that can do this, and for others than its default version. Default: for all. */
+  readonly isFor?: (can: Descriptor, isDefault: boolean) => boolean;
 }
 
 export interface Lane {
@@ -405,32 +406,74 @@ const canceling: Lane = {
   ],
 };
 
-/** The action without a deployment: what must be compiled is built as an invoker does it. */
-async function loadable(
-  driver: SandboxDriver,
-  kind: string,
-  family: Family,
-): Promise<{ readonly code: Uint8Array; readonly main: string; readonly binary: boolean }> {
-  const source = family.source("action");
-  const main = family.can.main ?? "";
-  const build = readManifest().kinds.find((one) => one.kind === kind)?.build;
-  if (!build?.compiles) return { code: source, main, binary: false };
-  const spec = { sandbox: 2, kind, memoryMb: build.memoryMb, pidsMax: 1_024, env: {}, build: true } as const;
-  const sandbox = await driver.create(spec, 30_000, new AbortController().signal);
-  try {
-    const value = { actionName: "action", main, source, binary: false, step: BuildStep.COMPILE };
-    const answer = new Promise<Uint8Array>((resolve) => (sandbox.link.onMessage = resolve));
-    sandbox.link.send(ToSandbox.encode({ message: { $case: "build", value } }).finish());
-    const { message } = FromSandbox.decode(await answer);
-    const built = message?.$case === "buildResult" ? message.value : undefined;
-    expect(built).toMatchObject({ outcome: BuildOutcome.BUILT });
-    // A source that is loaded as it is when nothing came out: as the controller has it.
-    const { artifact = new Uint8Array() } = built ?? {};
-    return artifact.length === 0 ? { code: source, main, binary: false } : { code: artifact, main, binary: true };
-  } finally {
-    await sandbox.destroy();
-  }
+/** Of the folder `dependencies`: what its list names is in registries of the test's own. All versions do the first of them. */
+function resolving(key: string, name: string, check: (world: KindWorld, of: Dependencies) => Promise<void>): Row {
+  return {
+    key,
+    name,
+    isFor: ({ dependencies }, isDefault) => dependencies !== undefined && (isDefault || key === "resolved"),
+    async check(world) {
+      const { dependencies } = world.family.can;
+      if (dependencies) await check(world, dependencies);
+    },
+  };
 }
+
+/** One after the other, because they change what the registries have. */
+const dependencies: Lane = {
+  actions: {},
+  rows: [
+    resolving("resolved", "has what its list names put beside it, and tells what that was", async (world) => {
+      world.registries.newest = "1.0.0";
+      const { exec } = await world.deploy("resolved", { code: world.family.dependencies({}) });
+      expect([exec?.build?.lock, exec?.build?.artifactDigest]).toEqual([
+        expect.stringMatching(/weft[-/]greeting[^]*1\.0\.0/),
+        expect.stringMatching(/^[0-9a-f]{64}$/),
+      ]);
+      expect((await world.run("resolved", {})).result).toEqual({ greeting: "1.0.0" });
+    }),
+    resolving(
+      "locked",
+      "has the same again with that lock, though there is something newer",
+      async (world, { list, lock }) => {
+        const name = world.actionName("resolved");
+        const before = await world.client.call(services.action.getAction, { namespace: "_", name, withCode: false });
+        world.registries.newest = "1.1.0";
+        const code = world.family.dependencies({ [lock]: before.exec?.build?.lock ?? "" });
+        const { exec } = await world.deploy("locked", { code });
+        expect(exec?.build?.lock).toBe(before.exec?.build?.lock);
+        // Byte for byte, where the lock is a file that the first build made too.
+        if (lock !== list) expect(exec?.build?.artifactDigest).toBe(before.exec?.build?.artifactDigest);
+        expect((await world.run("locked", {})).result).toEqual({ greeting: "1.0.0" });
+      },
+    ),
+    resolving(
+      "unknown-version",
+      "wants a version that does not exist: told with its name",
+      async (world, { list, unknown }) => {
+        const refusal = await world.deploy("unknown", { code: world.family.dependencies({ [list]: unknown }) }).then(
+          () => "it was deployed",
+          (thrown: unknown) => String(thrown),
+        );
+        expect(refusal).toMatch(/dependencies do not come together: [^]*weft[-/]greeting/);
+      },
+    ),
+    resolving("brought", "keeps what it brought, and asks no registry", async (world, { brought }) => {
+      const asked = world.registries.asked.length;
+      const { exec } = await world.deploy("brought", { code: world.family.dependencies(brought) });
+      expect([exec?.build, world.registries.asked.length]).toEqual([undefined, asked]);
+      expect((await world.run("brought", {})).result).toEqual({ greeting: "brought" });
+    }),
+    resolving("as-it-is", "is stored as it is where OpenWhisk does, unless an annotation asks", async (world) => {
+      const code = world.family.dependencies({});
+      const { exec } = await world.deploy("as-it-is", { code, keepFailed: true });
+      expect(exec?.build).toBeUndefined();
+      // What was built for the first row.
+      const asked = await world.deploy("asked", { code, keepFailed: true, resolveDependencies: true });
+      expect(asked.exec?.build).toMatchObject({ cached: true });
+    }),
+  ],
+};
 
 const LAST_WORDS = { error: "exited.*code {code}\\b.*last words", log: "^stdout: last words$" };
 
@@ -524,6 +567,7 @@ export const lanes: readonly Lane[] = [
       },
     ],
   },
+  dependencies,
   concurrent,
   canceling,
 ];

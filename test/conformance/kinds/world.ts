@@ -3,6 +3,7 @@
 import { Action, CreateActionRequest } from "../../../internal/gen/weft/action/v1/action.pb.js";
 import { Outcome, type Activation } from "../../../internal/gen/weft/activation/v1/activation.pb.js";
 import type { SandboxDriver } from "../../../internal/core/sandbox/driver.js";
+import type { Registries } from "../../harness/registries.js";
 import { services, type PublicClient } from "../../harness/client.js";
 import type { Expectation, Family } from "./family.js";
 
@@ -16,6 +17,10 @@ export interface Use {
   readonly concurrency?: number;
   /** Stored whatever is wrong with it, as OpenWhisk's paths do. */
   readonly keepFailed?: boolean;
+  /** An archive in place of a source. */
+  readonly code?: Uint8Array;
+  /** Annotation. */
+  readonly resolveDependencies?: boolean;
   readonly parameters?: readonly { readonly key: string; readonly valueJson: string; readonly init?: boolean }[];
 }
 
@@ -44,6 +49,7 @@ export class KindWorld {
     readonly driver: SandboxDriver,
     /** http://host:port */
     readonly rest: string,
+    readonly registries: Registries,
   ) {}
 
   /** Name of this kind's action. */
@@ -52,21 +58,25 @@ export class KindWorld {
   }
 
   /** @throws what the deployment is refused with */
-  async deploy(name: string, use: Use): Promise<void> {
+  async deploy(name: string, use: Use): Promise<Action> {
     const { can } = this.family;
     const file = use.file ?? "action";
-    const binary = file === "archive";
+    const binary = file === "archive" || use.code !== undefined;
     const action = Action.fromPartial({
       namespace: "_",
       name: this.actionName(name),
       exec: {
         ...can.exec,
         kind: this.kind,
-        code: binary ? this.family.archive() : this.family.source(file),
+        code: use.code ?? (binary ? this.family.archive() : this.family.source(file)),
         binary,
         main: use.main ?? can.main ?? "",
       },
       parameters: (use.parameters ?? []).map((one) => ({ ...one })),
+      annotations:
+        use.resolveDependencies === undefined
+          ? []
+          : [{ key: "resolve-dependencies", valueJson: String(use.resolveDependencies) }],
       limits: {
         timeoutMs: use.timeoutMs ?? 30_000,
         memoryMb: use.memoryMb ?? can.memoryMb,
@@ -74,7 +84,8 @@ export class KindWorld {
         concurrency: use.concurrency ?? 1,
       },
     });
-    await this.client.call(services.action.createAction, CreateActionRequest.fromPartial({ action, keepFailedBuild: use.keepFailed ?? false }), BUILD_MS);
+    const request = CreateActionRequest.fromPartial({ action, keepFailedBuild: use.keepFailed ?? false });
+    return this.client.call(services.action.createAction, request, BUILD_MS);
   }
 
   /** Waits for the end and for the record. */

@@ -32,7 +32,7 @@ export interface ApiGatewayDeps {
   readonly api: Pick<NativeApi, "servedApi">;
   readonly web: Pick<WebActions, "handle">;
   readonly rates: Rates;
-  readonly tokens: Pick<TokenChecks, "check">;
+  readonly tokens: Pick<TokenChecks, "check" | "needsAppToken">;
   readonly answered: (answer: ApiAnswer) => void;
   /** Tells of what nobody foresaw. */
   readonly unforeseen: (error: unknown, transactionId: string) => void;
@@ -98,42 +98,50 @@ export class ApiGateway {
     }
   }
 
-  /** Requirements are tried as they stand; the last one that a credential was sent for tells why not. */
+  /**
+   * Requirements are tried as they stand; the last one that a credential was sent for tells why not. That a provider cannot be
+   * asked is told only when nothing else opens.
+   */
   async #open(api: ServedApi, { security }: ApiOperation, request: RestRequest): Promise<Opened> {
     const bearer = bearerOf(request);
-    let why: ApiRefusal | undefined;
+    let why: unknown;
     for (const places of security) {
       const keyIds = places.filter(isKeyPlace).map((place) => keyIdOf(api, place, request));
       if (keyIds.includes(undefined)) continue;
       const infos: TokenInfo[] = [];
       const tokens = places.filter(isTokenPlace);
       for (const place of tokens) {
-        const checked = bearer === "" ? undefined : await this.#token(place, bearer, request);
-        if (checked instanceof ApiRefusal) why = checked;
-        else if (checked) infos.push(checked);
+        if (bearer === "") break;
+        try {
+          infos.push(await this.#token(place, bearer, request));
+        } catch (thrown) {
+          why = thrown;
+          break;
+        }
       }
       if (infos.length === tokens.length) return { keyId: keyIds[0] ?? "", token: infos[0] };
     }
-    throw why ?? wanted(security);
+    throw why instanceof Error ? why : wanted(security);
   }
 
-  async #token(place: TokenPlace, token: string, request: RestRequest): Promise<TokenInfo | ApiRefusal> {
+  /** @throws ApiRefusal; as TokenChecks.check */
+  async #token(place: TokenPlace, token: string, request: RestRequest): Promise<TokenInfo> {
     if (token.length > TOKEN_LENGTH_MAX) {
-      return tokenRefusal(401, "invalid_token", `The token is longer than ${TOKEN_LENGTH_MAX} characters.`);
+      throw tokenRefusal(401, "invalid_token", `The token is longer than ${TOKEN_LENGTH_MAX} characters.`);
     }
     const appToken = headerOf(request, APP_TOKEN_HEADER) ?? "";
-    if (place.provider === "facebook" && appToken === "") {
-      return tokenRefusal(
+    if (appToken === "" && this.deps.tokens.needsAppToken(place.provider)) {
+      throw tokenRefusal(
         401,
         "invalid_request",
         `Facebook's tokens need a token of the application in ${APP_TOKEN_HEADER}.`,
       );
     }
     const info = await this.deps.tokens.check(place.provider, token, appToken);
-    if (!info) return tokenRefusal(401, "invalid_token", `The token is not good: ${place.provider} refused it.`);
+    if (!info) throw tokenRefusal(401, "invalid_token", `The token is not good: ${place.provider} refused it.`);
     const missing = place.scopes.filter((scope) => !info.scopes.includes(scope));
     if (missing.length === 0) return info;
-    return tokenRefusal(403, "insufficient_scope", `The token does not allow ${missing.join(", ")}.`);
+    throw tokenRefusal(403, "insufficient_scope", `The token does not allow ${missing.join(", ")}.`);
   }
 
   /** @throws ApiRefusal when it comes too often */
@@ -236,18 +244,24 @@ function headerOf({ headers }: RestRequest, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
-/** What an action is told of the token; what a caller sends under these names is dropped where tokens are asked for. */
-function identityHeaders(token: TokenInfo): Readonly<Record<string, string>> {
+/** What an action is told of the token; what a caller sends under these names is dropped where tokens may be asked for. */
+const IDENTITY_HEADERS = ["x-oidc-sub", "x-oidc-email", "x-oidc-scope"] as const;
+
+function identityHeaders(token: TokenInfo): Readonly<Record<(typeof IDENTITY_HEADERS)[number], string>> {
   return { "x-oidc-sub": token.subject, "x-oidc-email": token.email, "x-oidc-scope": token.scopes.join(" ") };
 }
 
-function asBackend(request: RestRequest, { backend }: ApiOperation, { token }: Opened): RestRequest {
+function asBackend(request: RestRequest, { backend, security }: ApiOperation, { token }: Opened): RestRequest {
   const query = [backend.query, queryOf(request.target)].filter((one) => one !== "").join("&");
-  const more = [...backend.headers, ...(token ? Object.entries(identityHeaders(token)) : [])];
+  const headers = { ...request.headers };
+  if (security.some((places) => places.some(isTokenPlace))) {
+    for (const name of IDENTITY_HEADERS) Reflect.deleteProperty(headers, name);
+    if (token) Object.assign(headers, identityHeaders(token));
+  }
   return {
     ...request,
     method: backend.verb ?? request.method,
     target: query === "" ? "/" : `/?${query}`,
-    headers: more.length === 0 ? request.headers : { ...request.headers, ...Object.fromEntries(more) },
+    headers: Object.assign(headers, Object.fromEntries(backend.headers)),
   };
 }

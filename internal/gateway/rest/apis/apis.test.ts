@@ -78,7 +78,7 @@ function gateway(
     api: { servedApi: served },
     web: web,
     rates: new Throttles(new ManualClock()).rates,
-    tokens: { check },
+    tokens: { check, needsAppToken: (name) => name === "facebook" },
     answered: (answer) => answers.push(answer),
     unforeseen: (error) => unforeseen.push(error),
   });
@@ -149,7 +149,10 @@ describe("tokens", () => {
   const bearer = (token: string): Partial<RestRequest> => ({ headers: { authorization: `Bearer ${token}` } });
   const asking = (document: object, check: TokenChecks["check"]): ReturnType<typeof gateway> =>
     gateway(
-      serving({ securityDefinitions: { p: { type: "oauth2" }, k: KEY, facebook: { type: "oauth2" } }, ...document }),
+      serving({
+        securityDefinitions: { p: { type: "oauth2" }, k: KEY, facebook: { type: "oauth2" }, other: { type: "oauth2" } },
+        ...document,
+      }),
       check,
     );
   const KEY = { type: "apiKey", in: "header", name: "K" };
@@ -204,6 +207,23 @@ describe("tokens", () => {
       ["tokenRefused"],
       [],
     ]);
+  });
+
+  it("leave who it is to nobody else, also when a key opened", async () => {
+    const { ask, reached } = asking({ security: [{ p: [] }, { k: [] }] }, good);
+    await ask({ headers: { k: "s", "x-oidc-sub": "root", "x-oidc-email": "root@x", "x-oidc-scope": "admin" } });
+    expect(reached).toHaveLength(1);
+    for (const name of ["x-oidc-sub", "x-oidc-email", "x-oidc-scope"]) {
+      expect(reached[0]?.headers).not.toHaveProperty(name);
+    }
+  });
+
+  it("of another provider open when the first one cannot be asked", async () => {
+    const failed = new WeftError("unavailable", "TOKEN_PROVIDER_FAILED", "the token provider could not be asked");
+    const check: TokenChecks["check"] = (name) => (name === "p" ? Promise.reject(failed) : info);
+    const { ask, answers } = asking({ security: [{ p: [] }, { other: [] }] }, check);
+    await ask(bearer("good"));
+    expect(answers).toEqual(["action"]);
   });
 
   it("may be one of several ways in", async () => {

@@ -85,8 +85,10 @@ describe("the checks of tokens", () => {
     });
     const waiting = Array.from({ length: TOKEN_CHECKS_MAX }, (_, i) => check(`t${i}`));
     await expect(check("one more")).rejects.toMatchObject({ kind: "noCapacity", reason: "TOO_MANY_TOKEN_CHECKS" });
+    const elsewhere = check("t", "github");
     release();
     await Promise.all(waiting);
+    await expect(elsewhere).resolves.toBeUndefined();
     expect(await check("one more")).toBeDefined();
     await expect(check("t", "nosuch")).rejects.toMatchObject({ reason: "NO_TOKEN_PROVIDER" });
   });

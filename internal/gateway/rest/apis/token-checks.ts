@@ -25,10 +25,10 @@ import { RecentMap } from "../../recent-map.js";
 export const TOKEN_KEPT_MS = 60_000;
 /** And of one that is not: it may become good, but who tries in a loop is to cost the provider little. */
 export const REFUSED_KEPT_MS = 5_000;
-/** Tokens that are remembered. */
+/** Good tokens that are remembered, and others: who sends many of those displaces nobody. */
 export const TOKENS_KEPT_MAX = 10_000;
-/** Questions to providers at a time; callers above it are refused and may come again. */
-export const TOKEN_CHECKS_MAX = 64;
+/** Questions to one provider at a time, so that a slow one holds up nobody else's; callers above it may come again. */
+export const TOKEN_CHECKS_MAX = 32;
 /** Longest a provider may take. */
 export const PROVIDER_TIMEOUT_MS = 5_000;
 /** Largest answer of a provider. */
@@ -53,8 +53,10 @@ interface Said {
 }
 
 export class TokenChecks {
-  readonly #said = new RecentMap<string, Said>(TOKENS_KEPT_MAX);
+  readonly #good = new RecentMap<string, Said>(TOKENS_KEPT_MAX);
+  readonly #refused = new RecentMap<string, Said>(TOKENS_KEPT_MAX);
   readonly #asked = new Map<string, Promise<TokenInfo | undefined>>();
+  readonly #questions = new Map<string, number>();
 
   constructor(private readonly deps: TokenChecksDeps) {}
 
@@ -65,31 +67,49 @@ export class TokenChecks {
    *   TOO_MANY_TOKEN_CHECKS
    */
   check(name: string, token: string, appToken: string): TokenInfo | undefined | Promise<TokenInfo | undefined> {
-    // Hashed: what is remembered is of no use to who reads the memory.
-    const key = createHash("sha256")
-      .update(JSON.stringify([name, token, appToken]))
-      .digest("base64");
-    const said = this.#said.get(key);
-    if (said && said.untilMonoMs > this.deps.clock.monoMs()) {
-      this.deps.checked("remembered");
-      return said.info;
-    }
-    const other = this.#asked.get(key); // T2
-    if (other) return other;
     const provider = this.deps.providers.get(name);
     if (!provider) {
       throw new WeftError("unavailable", "NO_TOKEN_PROVIDER", `this gateway knows no token provider "${name}"`, {
         fix: "give gateways the same file tokenProviders that controllers have",
       });
     }
-    if (this.#asked.size >= TOKEN_CHECKS_MAX) {
-      throw new WeftError("noCapacity", "TOO_MANY_TOKEN_CHECKS", "too many tokens are checked at the moment", {
-        retryAfterMs: 1_000,
-      });
+    const own = provider.type === "facebook" ? appToken : "";
+    // Hashed: what is remembered is of no use to who reads the memory.
+    const key = createHash("sha256")
+      .update(JSON.stringify([name, token, own]))
+      .digest("base64");
+    const now = this.deps.clock.monoMs();
+    for (const kept of [this.#good, this.#refused]) {
+      const said = kept.get(key);
+      if (said === undefined || said.untilMonoMs <= now) continue;
+      this.deps.checked("remembered");
+      return said.info;
     }
-    const asking = this.#ask(provider, key, token, appToken).finally(() => this.#asked.delete(key));
+    const other = this.#asked.get(key); // T2
+    if (other) return other;
+    const questions = this.#questions.get(name) ?? 0;
+    if (questions >= TOKEN_CHECKS_MAX) {
+      throw new WeftError(
+        "noCapacity",
+        "TOO_MANY_TOKEN_CHECKS",
+        `too many tokens of ${name} are checked at the moment`,
+        {
+          retryAfterMs: 1_000,
+        },
+      );
+    }
+    this.#questions.set(name, questions + 1);
+    const asking = this.#ask(provider, key, token, own).finally(() => {
+      this.#asked.delete(key);
+      this.#questions.set(name, (this.#questions.get(name) ?? 1) - 1);
+    });
     this.#asked.set(key, asking);
     return asking;
+  }
+
+  /** Whether its tokens are checked together with a token of the application. */
+  needsAppToken(name: string): boolean {
+    return this.deps.providers.get(name)?.type === "facebook";
   }
 
   async #ask(provider: TokenProvider, key: string, token: string, appToken: string): Promise<TokenInfo | undefined> {
@@ -110,7 +130,7 @@ export class TokenChecks {
     checked(info ? "good" : "refused");
     const leftMs = info?.expiresWallMs === undefined ? TOKEN_KEPT_MS : info.expiresWallMs - clock.wallMs();
     const keptMs = info ? Math.min(leftMs, TOKEN_KEPT_MS) : REFUSED_KEPT_MS; // T1
-    this.#said.set(key, { info, untilMonoMs: clock.monoMs() + keptMs }); // T3
+    (info ? this.#good : this.#refused).set(key, { info, untilMonoMs: clock.monoMs() + keptMs }); // T3
     return info;
   }
 }

@@ -37,7 +37,7 @@ export interface OpenWhiskApiDeps {
   /** Of APIs. */
   readonly rates: Rates;
   /** Of APIs. */
-  readonly tokens: Pick<TokenChecks, "check">;
+  readonly tokens: Pick<TokenChecks, "check" | "needsAppToken">;
   /** Told how each request to an API went. */
   readonly apiAnswered: (answer: ApiAnswer) => void;
 }

@@ -12,8 +12,8 @@ use std::any::Any;
 use std::env;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufRead, Read, Write};
-use std::os::unix::io::{AsRawFd, FromRawFd};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::io::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -120,8 +120,7 @@ fn written<T: Serialize, E: Display>(answer: Result<T, E>) -> Result<String, Wro
 
 /// Runs the action for each request, until there are no more.
 pub fn serve<Form>(action: impl Action<Form>) {
-    // Descriptor 3 is the launcher's, and open before anything of ours is.
-    let mut answers = unsafe { File::from_raw_fd(3) };
+    let (requests, mut answers) = streams().expect("the launcher opens standard input and descriptor 3");
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or(String::new(), |at| format!(" ({}:{})", at.file(), at.line()));
         let said = message(info.payload());
@@ -132,7 +131,7 @@ pub fn serve<Form>(action: impl Action<Form>) {
     if env::var_os("__OW_WAIT_FOR_ACK").is_some() && writeln!(answers, "{{\"ok\":true}}").is_err() {
         return;
     }
-    for line in io::stdin().lock().split(b'\n') {
+    for line in BufReader::new(requests).split(b'\n') {
         let Ok(line) = line else { return };
         let mut answer = answer(&action, &line, &running);
         answer.push('\n');
@@ -141,6 +140,18 @@ pub fn serve<Form>(action: impl Action<Form>) {
             return;
         }
     }
+}
+
+/// Where requests come from and answers go to: standard input and descriptor 3, which the launcher opened before anything of
+/// ours. They move to descriptors that programs which the action starts do not get: they would take requests for their input.
+fn streams() -> io::Result<(File, File)> {
+    let requests = io::stdin().as_fd().try_clone_to_owned()?;
+    let answers = unsafe { BorrowedFd::borrow_raw(3) }.try_clone_to_owned()?;
+    drop(unsafe { File::from_raw_fd(3) });
+    if unsafe { dup2(File::open("/dev/null")?.as_raw_fd(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((File::from(requests), File::from(answers)))
 }
 
 fn answer<Form>(action: &impl Action<Form>, line: &[u8], running: &Mutex<Option<Arc<Run>>>) -> String {
@@ -248,6 +259,7 @@ struct Run {
 extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
     fn write(descriptor: i32, bytes: *const u8, count: usize) -> isize;
+    fn dup2(from: i32, to: i32) -> i32;
 }
 
 const SIGTERM: i32 = 15;

@@ -1,0 +1,5 @@
+import greeting from "weft-greeting";
+
+export function main(): { greeting: string } {
+  return { greeting };
+}

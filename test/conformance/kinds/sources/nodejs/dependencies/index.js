@@ -1,0 +1,1 @@
+exports.main = () => ({ greeting: require("weft-greeting") });

@@ -1,0 +1,5 @@
+import weft_greeting
+
+
+def main(params):
+    return {"greeting": weft_greeting.VERSION}
