@@ -69,16 +69,24 @@ describeWith(UP_SERVICES, "source that is put through OpenWhisk's API", () => {
       number += 1;
       const name = `large-${number}`;
       const code = `package main\n\nimport (\n\t"net/http"\n\t"encoding/json"\n)\n\n// ${number}\nfunc Main(p map[string]interface{}) map[string]interface{} {\n\t_, _ = json.Marshal(http.DefaultClient.Timeout)\n\treturn p\n}\n`;
-      const answer = send("PUT", name, { exec: { kind: "go:1.26", code } }).then(({ status }) => status, () => 0);
+      const answer = send("PUT", name, { exec: { kind: "go:1.26", code } }).then(
+        ({ status }) => status,
+        () => 0,
+      );
       await eventually(async () => (await building()) === 1, { withinMs: 30_000 });
       return { name, answer };
     };
     const nothingLeft = (): Promise<void> =>
-      eventually(async () => {
-        expect(await building()).toBe(0);
-        const invoker = (await client.status()).invokers[0];
-        expect(readdirSync(sockets())).toHaveLength(invoker?.sandboxes.filter((s) => s.state !== "starting").length ?? -1);
-      }, { withinMs: 20_000 });
+      eventually(
+        async () => {
+          expect(await building()).toBe(0);
+          const invoker = (await client.status()).invokers[0];
+          expect(readdirSync(sockets())).toHaveLength(
+            invoker?.sandboxes.filter((s) => s.state !== "starting").length ?? -1,
+          );
+        },
+        { withinMs: 20_000 },
+      );
     let client: PublicClient;
     beforeAll(() => {
       client = new PublicClient(open.fabric.grpc, open.fabric.authorization);
