@@ -73,11 +73,13 @@ export async function startInvoker(
   let describe = (): DescribeInvokerResponse => {
     throw new WeftError("unavailable", "STARTING", `${id} starts`);
   };
-  let build = (_: BuildRequest): Promise<BuildResponse> => {
+  let build = (_request: BuildRequest, _wanted: AbortSignal): Promise<BuildResponse> => {
     throw new WeftError("unavailable", "STARTING", `${id} starts`);
   };
   server.serveLink(workLink, (link) => accept(link));
-  server.serveService(BuildServiceService, { build: (_ctx: CallContext, request: BuildRequest) => build(request) });
+  server.serveService(BuildServiceService, {
+    build: (ctx: CallContext, request: BuildRequest) => build(request, ctx.signal),
+  });
   server.serveService(InvokerServiceService, { describe: () => Promise.resolve(describe()) });
   const address = await server.listen(settings.listenAddress);
   scope.use("invoker server", server, (s) => s.close(CLOSE_GRACE_MS));
@@ -136,9 +138,9 @@ export async function startInvoker(
   scope.use("builds", builds, (b) => b.close());
   accept = (link) => invoker.accept(link);
   describe = () => invoker.snapshot();
-  build = (request) => builds.build(request);
   scope.use("invoker", invoker, (i) => i.drain());
   await invoker.start();
+  build = (request, wanted) => builds.build(request, wanted); // not before what an earlier life left is removed
   admin.addReadiness("invoker", () => invoker.readiness());
   admin.addDebug("invoker", () => invoker.describe());
   await untilReady(context, () => invoker.readiness());

@@ -14,8 +14,10 @@ import type { SandboxProcess } from "../core/sandbox/driver.js";
 import { aSpec, loaded, sandboxDriverSuite } from "../core/sandbox/driver.suite.js";
 import { parseManifest, RuntimeManifest } from "../core/sandbox/manifest.js";
 import { eventually } from "../../test/harness/eventually.js";
+import { launcherOf } from "../../test/harness/launcher.js";
 import { RuntimePeer } from "../../test/harness/runtime-peer.js";
 import { describeWith, serviceAddress } from "../../test/harness/services.js";
+import { Build, BuildStep, ToSandbox } from "../gen/weft/runtime/v1/sandbox.pb.js";
 import { DockerDriver, type DockerDriverDeps } from "./docker-driver.js";
 import { DockerSandbox } from "./docker-sandbox.js";
 
@@ -155,6 +157,25 @@ describeWith(["docker"], "with Docker", () => {
     expect(await next.adopt(survivors, 2_000)).toEqual([]);
     expect(await next.cleanUp()).toBe(3);
     expect(await remains("busy")).toEqual([]);
+    await next.close();
+  });
+
+  it("a docker driver finds what a build left when its invoker was killed: it has ended, and is removed", async () => {
+    const more = { reconnectMs: 20_000, launcher: launcherOf() };
+    const first = aDriver("build", more);
+    const kinds = manifest.kinds.filter(({ build }) => build !== undefined).map(({ kind }) => kind);
+    const kind = (await first.kinds()).find((one) => kinds.includes(one));
+    if (kind === undefined) throw new Error("no kind that is built");
+    const sandbox = await first.create(aSpec({ kind, build: true, memoryMb: 512 }), 20_000, never);
+    expect(sandbox.survivesAs).toBeUndefined();
+    const value = Build.fromPartial({ actionName: "a", source: Buffer.from("x"), step: BuildStep.COMPILE });
+    sandbox.link.send(ToSandbox.encode({ message: { $case: "build", value } }).finish());
+    abandon(sandbox);
+    const next = aDriver("build", more);
+    const [id = ""] = await remains("build");
+    await eventually(async () => (await docker.getContainer(id).inspect()).State.Running === false);
+    expect(await next.cleanUp()).toBe(1);
+    expect(await remains("build")).toEqual([]);
     await next.close();
   });
 

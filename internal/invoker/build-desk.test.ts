@@ -195,6 +195,24 @@ describe("a desk for builds", () => {
     expect((await after).result?.outcome).toBe(BuildOutcome.BUILT);
   });
 
+  it("ends a build that nobody waits for any more, running or waiting, and goes on with the next", async () => {
+    const { made, desk } = world();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const running = endOf(desk.build(REQUEST, first.signal));
+    await settle();
+    const waiting = endOf(desk.build(REQUEST, second.signal));
+    const next = desk.build(REQUEST);
+    second.abort();
+    expect(await waiting).toMatchObject({ kind: "canceled", reason: "BUILD_UNWANTED" });
+    first.abort();
+    expect(await running).toMatchObject({ kind: "canceled", reason: "BUILD_UNWANTED" });
+    await settle();
+    expect(made.map(({ destroyed }) => destroyed)).toEqual([true, false]);
+    made[1]?.answer(BuildOutcome.BUILT);
+    expect((await next).result?.outcome).toBe(BuildOutcome.BUILT);
+    expect(await endOf(desk.build(REQUEST, AbortSignal.abort()))).toMatchObject({ reason: "BUILD_UNWANTED" });
+  });
+
   it("when it closes ends what runs, and takes nothing more", async () => {
     const { made, desk } = world();
     const running = endOf(desk.build(REQUEST));

@@ -53,9 +53,9 @@ export class BuildDesk {
 
   /**
    * @throws failedPrecondition when the kind is not built here; noCapacity when too many wait; unavailable when the sandbox
-   * could not be made or was lost
+   * could not be made or was lost; canceled when `wanted` aborts: nobody waits for the answer any more
    */
-  async build({ kind, build }: BuildRequest): Promise<BuildResponse> {
+  async build({ kind, build }: BuildRequest, wanted?: AbortSignal): Promise<BuildResponse> {
     const recipe = this.deps.manifest.find(kind)?.build;
     if (!recipe || !build) {
       throw new WeftError(
@@ -64,13 +64,14 @@ export class BuildDesk {
         `${kind || "a kind without a name"} is not built here`,
       );
     }
-    await this.#turn();
+    const over = wanted ? AbortSignal.any([this.#stop.signal, wanted]) : this.#stop.signal;
+    await this.#turn(over);
     const { clock, metrics } = this.deps;
     const fromMonoMs = clock.monoMs();
     let sandbox: SandboxProcess | undefined;
     try {
-      sandbox = await this.#sandboxOf(kind, recipe, build.step);
-      const result = await this.#answer(sandbox, recipe, build);
+      sandbox = await this.#sandboxOf(kind, recipe, build.step, over);
+      const result = await this.#answer(sandbox, recipe, build, over);
       metrics.builds.bound({ result: result.outcome === BuildOutcome.BUILT ? "built" : "failed" }).inc();
       return { result, durationMs: Math.round(clock.monoMs() - fromMonoMs) };
     } catch (thrown) {
@@ -101,20 +102,28 @@ export class BuildDesk {
   }
 
   /** From here on it is one of those that run. */
-  async #turn(): Promise<void> {
-    if (this.#stop.signal.aborted) throw toWeftError(this.#stop.signal.reason);
+  async #turn(over: AbortSignal): Promise<void> {
+    if (over.aborted) throw this.#whyOver();
     if (this.#running < this.deps.parallelBuilds && this.#waiting.length === 0) {
       this.#running += 1;
       return;
     }
     if (this.#waiting.length >= BUILDS_WAITING_MAX) throw busy(`${BUILDS_WAITING_MAX} builds wait already`);
     await new Promise<void>((resolve, reject) => {
-      const cancel = this.deps.clock.after(BUILD_WAIT_MS, () => {
+      const leave = (why: WeftError): void => {
+        settle();
         this.#waiting.splice(this.#waiting.indexOf(begin), 1);
-        reject(busy(`no turn came within ${BUILD_WAIT_MS} ms`));
-      });
-      const begin = (): void => {
+        reject(why);
+      };
+      const cancel = this.deps.clock.after(BUILD_WAIT_MS, () => leave(busy(`no turn came within ${BUILD_WAIT_MS} ms`)));
+      const ended = (): void => leave(this.#whyOver());
+      over.addEventListener("abort", ended, { once: true });
+      const settle = (): void => {
         cancel();
+        over.removeEventListener("abort", ended);
+      };
+      const begin = (): void => {
+        settle();
         this.#running += 1;
         resolve();
       };
@@ -122,7 +131,12 @@ export class BuildDesk {
     });
   }
 
-  #sandboxOf(kind: string, recipe: BuildRecipe, step: BuildStep): Promise<SandboxProcess> {
+  #whyOver(): WeftError {
+    if (this.#stop.signal.aborted) return toWeftError(this.#stop.signal.reason);
+    return new WeftError("canceled", "BUILD_UNWANTED", "nobody waits for this build any more");
+  }
+
+  #sandboxOf(kind: string, recipe: BuildRecipe, step: BuildStep, over: AbortSignal): Promise<SandboxProcess> {
     // What only looks for mistakes needs nothing of others.
     const network = recipe.network && step !== BuildStep.CHECK;
     const { driver, pidsMax, startTimeoutMs } = this.deps;
@@ -135,23 +149,23 @@ export class BuildDesk {
       build: true,
       registries: network,
     } as const;
-    return driver.create(spec, startTimeoutMs, this.#stop.signal);
+    return driver.create(spec, startTimeoutMs, over);
   }
 
-  #answer(sandbox: SandboxProcess, recipe: BuildRecipe, build: Build): Promise<BuildResult> {
+  #answer(sandbox: SandboxProcess, recipe: BuildRecipe, build: Build, over: AbortSignal): Promise<BuildResult> {
     const { clock } = this.deps;
-    const { signal } = this.#stop;
+    if (over.aborted) throw this.#whyOver();
     return new Promise((resolve, reject) => {
       const late = clock.after(recipe.timeoutMs, () => {
         end(() => resolve(failed(`the build took longer than the ${recipe.timeoutMs} ms that it may take`)));
       });
-      const stopped = (): void => end(() => reject(toWeftError(signal.reason)));
+      const stopped = (): void => end(() => reject(this.#whyOver()));
       const end = (tell: () => void): void => {
         late();
-        signal.removeEventListener("abort", stopped);
+        over.removeEventListener("abort", stopped);
         tell();
       };
-      signal.addEventListener("abort", stopped, { once: true });
+      over.addEventListener("abort", stopped, { once: true });
       sandbox.link.onMessage = (bytes) => {
         end(() => {
           const { message } = FromSandbox.decode(bytes);

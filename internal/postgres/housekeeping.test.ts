@@ -1,6 +1,7 @@
 // What happens over days and breaks: partitions, garbage, and watching through a broken connection. Time is moved by
 // changing rows.
 
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 
 import { eventually } from "../../test/harness/eventually.js";
@@ -8,6 +9,8 @@ import { migratedDatabase, type TestDatabase } from "../../test/harness/postgres
 import { describeWith } from "../../test/harness/services.js";
 import { silentLog } from "../base/log.js";
 import { systemClock, systemRandom } from "../boot/system.js";
+import { revisionOf } from "../core/action/action.js";
+import type { Build } from "../core/action/types.js";
 import { anAction, aPackage, revisionFor } from "../core/action/store.suite.js";
 import { anActivation, anId } from "../core/activation/store.suite.js";
 import { aNamespace } from "../core/tenancy/store.suite.js";
@@ -159,6 +162,57 @@ describeWith(["postgres"], "a database that Weft has used for a while", () => {
     await stores.entities.createAction(next, Buffer.from("next"), revisionFor(next));
     expect(await count("revisions")).toBe(1);
     expect(await count("code")).toBe(1);
+  });
+
+  it("forgets a build a day after it was asked for, and its artifact when no revision loads that", async () => {
+    const built = (name: string) => {
+      const [source, artifact] = [Buffer.from(`source of ${name}`), Buffer.from(`program of ${name}`)];
+      const digest = createHash("sha256").update(artifact).digest("hex");
+      const build: Build = {
+        digest: `build of ${name}`,
+        step: "compile",
+        artifact: { digest, size: artifact.length },
+        lock: "",
+        diagnostics: [],
+        problem: "",
+        durationMs: 1,
+      };
+      return { source, artifact, build };
+    };
+    const ageBuilds = (interval: string): Promise<unknown> =>
+      database.rows(`update builds set used_at = used_at - interval '${interval}'`);
+    const [loaded, loose, asked] = [built("loaded"), built("loose"), built("asked")];
+    const failed: Build = { ...built("failed").build, artifact: undefined, problem: "it does not build" };
+    for (const { build, artifact } of [loaded, loose, asked]) await stores.builds.keep(build, artifact);
+    await stores.builds.keep(failed, undefined);
+    const source = anAction({ name: "built" }, loaded.source);
+    const action = { ...source, exec: { ...source.exec, build: loaded.build } };
+    await stores.entities.createAction(action, loaded.source, revisionOf(action, undefined));
+    expect(await count("code")).toBe(4); // three artifacts and a source
+
+    await ageBuilds("23 hours");
+    await stores.activations.maintain(7);
+    expect(await count("builds")).toBe(4);
+    expect(await stores.builds.find(asked.build.digest)).toEqual(asked.build); // asked for: it stays another day
+    await ageBuilds("2 hours");
+    await stores.activations.maintain(7);
+    expect(await stores.builds.find(asked.build.digest)).toEqual(asked.build);
+    for (const gone of [loaded.build, loose.build, failed]) {
+      expect(await stores.builds.find(gone.digest)).toBeUndefined();
+    }
+    const codeOf = (digest: string): Promise<Uint8Array> => stores.entities.getCode(digest);
+    await expect(codeOf(loose.build.artifact?.digest ?? "")).rejects.toMatchObject({ kind: "notFound" });
+    expect(Buffer.from(await codeOf(loaded.build.artifact?.digest ?? ""))).toEqual(loaded.artifact);
+    expect(Buffer.from(await codeOf(source.exec.codeDigest))).toEqual(loaded.source);
+
+    // The revision was the last that held its artifact and its source.
+    await stores.entities.deleteAction("guest", "built", undefined);
+    await age("61 minutes");
+    await stores.activations.maintain(7);
+    expect(await count("code")).toBe(1);
+    await ageBuilds("25 hours");
+    await stores.activations.maintain(7);
+    expect([await count("builds"), await count("code")]).toEqual([0, 0]);
   });
 
   it.each<[string, (entities: Stores["entities"]) => Promise<unknown>]>([

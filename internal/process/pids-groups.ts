@@ -73,7 +73,10 @@ export class PidsGroups {
   /** Processes in a group; none when there is no such group. */
   pids(mark: string): number[] {
     try {
-      return readFileSync(join(this.directory, mark, PROCESSES), "latin1").split("\n").map(Number).filter(Boolean);
+      return readFileSync(join(this.directory, mark, PROCESSES), "latin1")
+        .split("\n")
+        .map(Number)
+        .filter(Boolean);
     } catch {
       return [];
     }

@@ -1,9 +1,15 @@
 // Source that is built when it is deployed, over OpenWhisk's API: it stores what does not build, and says why when it is run.
 // What the native API does: test/conformance/kinds, with go.
 
-import { afterAll, beforeAll, expect, it } from "vitest";
+import Docker from "dockerode";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { describeWith } from "../harness/services.js";
+import { socketDirectory } from "../../internal/assembly/socket-directory.js";
+import { PublicClient } from "../harness/client.js";
+import { eventually } from "../harness/eventually.js";
+import { describeWith, serviceAddress } from "../harness/services.js";
 import { openFabric, UP_SERVICES, type OpenFabric } from "./fabrics.js";
 
 describeWith(UP_SERVICES, "source that is put through OpenWhisk's API", () => {
@@ -48,4 +54,70 @@ describeWith(UP_SERVICES, "source that is put through OpenWhisk's API", () => {
     const ran = await send("POST", "built?blocking=true", { x: 1 });
     expect([ran.status, ran.json.response.result]).toEqual([200, { x: 1 }]);
   }, 120_000);
+
+  describe("when a process ends in the middle", () => {
+    const docker = new Docker({ socketPath: (serviceAddress("docker") ?? "").replace("unix://", "") });
+    const sockets = (): string => socketDirectory(join(open.fabric.stateDir, "invoker-1", "sandboxes"));
+    const building = async (): Promise<number> => {
+      const filters = { label: [`weft.directory=${sockets()}`] };
+      const all = await docker.listContainers({ all: true, filters });
+      return all.filter(({ Image }) => Image.includes("/build-")).length;
+    };
+    let number = 0;
+    /** A program that takes a compiler without its cache several seconds. */
+    const begin = async (): Promise<{ readonly name: string; readonly answer: Promise<number> }> => {
+      number += 1;
+      const name = `large-${number}`;
+      const code = `package main\n\nimport (\n\t"net/http"\n\t"encoding/json"\n)\n\n// ${number}\nfunc Main(p map[string]interface{}) map[string]interface{} {\n\t_, _ = json.Marshal(http.DefaultClient.Timeout)\n\treturn p\n}\n`;
+      const answer = send("PUT", name, { exec: { kind: "go:1.26", code } }).then(
+        ({ status }) => status,
+        () => 0,
+      );
+      await eventually(async () => (await building()) === 1, { withinMs: 30_000 });
+      return { name, answer };
+    };
+    const nothingLeft = (): Promise<void> =>
+      eventually(
+        async () => {
+          expect(await building()).toBe(0);
+          const invoker = (await client.status()).invokers[0];
+          expect(readdirSync(sockets())).toHaveLength(
+            invoker?.sandboxes.filter((s) => s.state !== "starting").length ?? -1,
+          );
+        },
+        { withinMs: 20_000 },
+      );
+    let client: PublicClient;
+    beforeAll(() => {
+      client = new PublicClient(open.fabric.grpc, open.fabric.authorization);
+    });
+    afterAll(() => client.close());
+
+    it("is refused and not stored when that was the invoker, whose next life removes what is left", async () => {
+      const { name, answer } = await begin();
+      open.fabric.kill("invoker-1");
+      expect(await answer).toBe(503);
+      await open.fabric.restart();
+      await nothingLeft();
+      expect((await send("GET", name, undefined)).status).toBe(404);
+    }, 120_000);
+
+    it("is not built on when that was the controller", async () => {
+      const { name, answer } = await begin();
+      open.fabric.kill("controller-1");
+      expect(await answer).toBeGreaterThanOrEqual(500);
+      await eventually(async () => (await building()) === 0, { withinMs: 3_000 });
+      await open.fabric.restart();
+      await nothingLeft();
+      expect((await send("GET", name, undefined)).status).toBe(404);
+    }, 120_000);
+
+    it("leaves nothing when all of it is stopped", async () => {
+      const { answer } = await begin();
+      await open.fabric.down();
+      expect(await answer).not.toBe(200);
+      expect(await building()).toBe(0);
+      expect(existsSync(sockets())).toBe(false);
+    }, 120_000);
+  });
 });
