@@ -24,6 +24,9 @@ export const ECHO_ACTION = "bench-echo";
 export const ECHO_CODE = "exports.main = (params) => params;\n";
 export const PARAMS = JSON.stringify({ text: "x".repeat(100 - '{"text":""}'.length) });
 
+/** What is no part of Weft, although it is listed. */
+const CLIENTS: ReadonlySet<string> = new Set(["client", "bare side's client"]);
+
 export async function worst(
   context: BenchContext,
   inFlights: readonly number[],
@@ -52,13 +55,13 @@ export async function capacity(context: BenchContext, bare: LoadOrder, order: Lo
     const { report, cpuUs } = await accounted(context, order);
     if (i < 0) continue;
     pairs.push({ reference: reference.perSecond, measured: report.perSecond });
-    costs.push(new Map([...cpuUs, ["client", report.clientCpuUs]]));
+    costs.push(new Map([...cpuUs, ["client", report.clientCpuUs], ["bare side's client", reference.clientCpuUs]]));
   }
   const each = [...(costs[0]?.keys() ?? [])].map((name) => ({
     name,
     us: median(costs.map((cost) => cost.get(name) ?? 0)),
   }));
-  const all = each.filter(({ name }) => name !== "client").reduce((sum, { us }) => sum + us, 0);
+  const all = each.filter(({ name }) => !CLIENTS.has(name)).reduce((sum, { us }) => sum + us, 0);
   const list = each.filter(({ us }) => us >= 0.5).map(({ name, us }) => `${name} ${us.toFixed(1)}`);
   return {
     ...ratioOf(pairs),

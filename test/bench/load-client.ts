@@ -6,6 +6,8 @@ import { Agent, request } from "node:http";
 import { GrpcNetwork } from "../../internal/rpc/channel.js";
 import { invokeStreamLink } from "../../internal/rpc/link-methods.js";
 import { Outcome } from "../../internal/gen/weft/activation/v1/activation.pb.js";
+import { LeanPost } from "./lean-post.js";
+import { LeanUnary } from "./lean-unary.js";
 import type { LoadOrder, LoadReport } from "./protocol.js";
 
 /** Sends one call; the callback gets undefined or what went wrong. */
@@ -119,6 +121,15 @@ function open(order: LoadOrder): { readonly send: Send; readonly close: () => vo
         },
         close: () => {},
       };
+    }
+    case "leanUnary": {
+      const { path, messageBase64 } = order.how;
+      const client = new LeanUnary(order.address, path, order.headers, Buffer.from(messageBase64, "base64"));
+      return { send: (done) => client.send(done), close: () => client.close() };
+    }
+    case "leanPost": {
+      const client = new LeanPost(order.address, order.how.path, order.headers, order.how.body);
+      return { send: (done) => client.send(done), close: () => client.close() };
     }
     case "post": {
       const { path, body } = order.how;

@@ -12,6 +12,8 @@ export interface LoadOrder {
   readonly how:
     /** One unary rpc per call. */
     | { readonly kind: "unary"; readonly path: string; readonly messageBase64: string }
+    /** The same, by a client of bare frames. */
+    | { readonly kind: "leanUnary"; readonly path: string; readonly messageBase64: string }
     /** Items of InvokeStream. */
     | {
         readonly kind: "invokeStream";
@@ -21,6 +23,8 @@ export interface LoadOrder {
       }
     /** One POST of JSON per call, over kept connections. */
     | { readonly kind: "post"; readonly path: string; readonly body: string }
+    /** The same, by a client of bare sockets. */
+    | { readonly kind: "leanPost"; readonly path: string; readonly body: string }
     /** Messages of a bare bidi echo. */
     | { readonly kind: "bidi"; readonly path: string; readonly messageBase64: string };
   readonly address: string;

@@ -44,7 +44,8 @@ export const ROWS: readonly Row[] = [
   },
   {
     id: "D7",
-    title: "warm Invoke/s of an action in an image of its own \u00f7 bare HTTP keep-alive echo/s of that image",
+    title:
+      "warm Invoke/s of an action in an image of its own \u00f7 bare HTTP keep-alive echo/s of that image; clients of bare sockets on both sides",
     floor: { kind: "atLeast", value: 0.3 },
     run: httpCapacity,
   },
