@@ -127,7 +127,7 @@ const AT_A_TIME = [2, 4, 8];
 
 export async function parallelStarts(context: BenchContext): Promise<RowResult> {
   const engine = docker();
-  // What was made for one burst is gone before the next, and stays until all of the burst is there. and stays until all of the burst is there.
+  // What was made for one burst is gone before the next, and stays until all of the burst is there.
   const env = {
     WEFT_STEM_CELLS: "0",
     WEFT_MEMORY_MB: "8192",
