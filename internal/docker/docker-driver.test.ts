@@ -173,7 +173,7 @@ describeWith(["docker"], "with Docker", () => {
     abandon(sandbox);
     const next = aDriver("build", more);
     const [id = ""] = await remains("build");
-    await eventually(async () => (await docker.getContainer(id).inspect()).State.Running === false);
+    await eventually(async () => !(await docker.getContainer(id).inspect()).State.Running);
     expect(await next.cleanUp()).toBe(1);
     expect(await remains("build")).toEqual([]);
     await next.close();
