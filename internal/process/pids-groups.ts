@@ -3,7 +3,7 @@
 // none, and the driver watches instead.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { sleep, type Clock } from "../base/clock.js";
@@ -17,8 +17,10 @@ const TRY = "try";
 export class PidsGroups {
   private constructor(
     private readonly clock: Clock,
-    /** Holds one group for each sandbox. */
+    /** Holds one group for each sandbox. There as long as there is one. */
     private readonly directory: string,
+    /** It must be said there that groups below have the controller. */
+    private readonly hands: boolean,
   ) {}
 
   /**
@@ -29,17 +31,14 @@ export class PidsGroups {
   static open(clock: Clock, owner: string, root: string): PidsGroups | undefined {
     const name = `weft-${createHash("sha256").update(owner).digest("hex").slice(0, 16)}`;
     for (const { parent, hands } of places(root)) {
-      const groups = new PidsGroups(clock, join(parent, name));
-      const attempt = join(groups.directory, TRY);
+      const groups = new PidsGroups(clock, join(parent, name), hands);
       try {
-        mkdirSync(groups.directory, { recursive: true });
-        if (hands) set(join(groups.directory, "cgroup.subtree_control"), "+pids");
         groups.make(TRY, 1);
-        rmdirSync(attempt);
         return groups;
       } catch {
         // Not here.
-        removeIfEmpty(attempt);
+      } finally {
+        removeIfEmpty(join(groups.directory, TRY));
         groups.close();
       }
     }
@@ -59,7 +58,9 @@ export class PidsGroups {
 
   /** Before anything of it runs. @throws what the kernel says */
   make(mark: string, pidsMax: number): void {
-    mkdirSync(this.directory, { recursive: true });
+    // Not the folders above it: where those are missing, this is no place for groups.
+    if (!existsSync(this.directory)) mkdirSync(this.directory);
+    if (this.hands) set(join(this.directory, "cgroup.subtree_control"), "+pids");
     const group = join(this.directory, mark);
     mkdirSync(group);
     set(join(group, "pids.max"), String(pidsMax));
@@ -87,16 +88,20 @@ export class PidsGroups {
     for (let look = 0; look < EMPTY_LOOKS_MAX; look++) {
       try {
         rmdirSync(join(this.directory, mark));
-        return true;
       } catch (thrown) {
-        if ((thrown as NodeJS.ErrnoException).code !== "EBUSY") return true; // it is gone
+        if ((thrown as NodeJS.ErrnoException).code === "EBUSY") {
+          await sleep(this.clock, 1);
+          continue;
+        }
+        // It is gone.
       }
-      await sleep(this.clock, 1);
+      this.close();
+      return true;
     }
     return false;
   }
 
-  /** What is empty goes. */
+  /** Goes when nothing is in it. */
   close(): void {
     removeIfEmpty(this.directory);
   }

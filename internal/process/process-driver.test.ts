@@ -94,6 +94,7 @@ describe("a process driver", () => {
     expect(driver.abilities.caveats).toEqual([
       "child processes: no isolation; code runs as this user, with its files and its network",
       "memory and processes are watched every 100 to 500 ms, not enforced",
+      "a fork bomb on a busy machine may not be stopped: no control group can be made here",
     ]);
     await driver.close();
     const held = aDriver("label-held");
@@ -142,7 +143,6 @@ describe("a process driver", () => {
     await driver.close();
     expect(remains("held")).toEqual([]);
     expect(PidsGroups.open(systemClock, join(scratch, "held"), "/sys/fs/cgroup")?.marks() ?? []).toEqual([]);
-    PidsGroups.open(systemClock, join(scratch, "held"), "/sys/fs/cgroup")?.close();
   });
 
   it("removes what a build left when its invoker was killed: the compiler, its folder", async () => {

@@ -106,6 +106,7 @@ export class ProcessDriver implements SandboxDriver {
       "child processes: no isolation; code runs as this user, with its files and its network",
       `${watched} watched every ${WATCH_MS} to ${WATCH_MS * CHILDREN_EVERY_LOOKS} ms, not enforced`,
     ];
+    if (!exact) caveats.push("a fork bomb on a busy machine may not be stopped: no control group can be made here");
     if (!this.#table.seesMarks) caveats.push("processes that leave the session of their sandbox are not found again");
     if (this.#known && !this.#known.setpriv) {
       caveats.push(
