@@ -64,7 +64,7 @@ export class BuildDesk {
         `${kind || "a kind without a name"} is not built here`,
       );
     }
-    const over = wanted ? AbortSignal.any([this.#stop.signal, wanted]) : this.#stop.signal;
+    const over = AbortSignal.any(wanted ? [this.#stop.signal, wanted] : [this.#stop.signal]);
     await this.#turn(over);
     const { clock, metrics } = this.deps;
     const fromMonoMs = clock.monoMs();

@@ -53,10 +53,15 @@ describe("the code cache", () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "weft-code-"));
   });
-  afterEach(() => rm(directory, { recursive: true, force: true }));
+  const open: CodeCache[] = [];
+  afterEach(async () => {
+    // What is still written goes to the folder.
+    await Promise.all(open.splice(0).map((cache) => cache.close()));
+    await rm(directory, { recursive: true, force: true });
+  });
 
-  const cacheOf = (source: CodeSource, store: CodeStore = new MemoryCodeStore(), memoryBytes = 1_000): CodeCache =>
-    new CodeCache({
+  const cacheOf = (source: CodeSource, store: CodeStore = new MemoryCodeStore(), memoryBytes = 1_000): CodeCache => {
+    const cache = new CodeCache({
       source,
       store,
       clock,
@@ -66,6 +71,9 @@ describe("the code cache", () => {
       memoryBytes,
       patienceMs: 1_000,
     });
+    open.push(cache);
+    return cache;
+  };
   /** Of an invoker whose disk is there in the next life. */
   const aLifeThatLoads = async (controller: Controller, revisionId: string, maxBytes = 1_000): Promise<void> => {
     const cache = cacheOf(controller, new DiskCodeStore(directory, maxBytes, clock));

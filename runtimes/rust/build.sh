@@ -61,6 +61,8 @@ if [ -n "${WEFT_SOURCE_FILE:-}" ]; then
 fi
 
 export CARGO_HOME="$WEFT_BUILD_DIR/cargo" CARGO_TARGET_DIR="$WEFT_BUILD_DIR/target" CARGO_NET_RETRY=1 CARGO_TERM_COLOR=never
+# Each takes some hundred MB, and a build's memory does not grow with the machine.
+export CARGO_BUILD_JOBS=4
 # Of what nothing locks, the newest versions that this Rust can compile.
 export CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback
 
