@@ -74,7 +74,7 @@ function checkModule(path: string, shown: string): void {
 /** Node says `file:line`, the line itself, a mark below it, and what is wrong. */
 function mistakeIn(said: string, path: string): Mistake {
   const shown = relative(directory, path);
-  const line = /^\S*?:(\d+)$/m.exec(said)?.[1];
+  const line = /^.*\.[cm]?js:(\d+)$/m.exec(said)?.[1];
   const mark = /^( *)\^+$/m.exec(said)?.[1];
   const what = /^\w*Error: .*$/m.exec(said)?.[0] ?? (said.trim() || "it cannot be read");
   if (line === undefined) return new Mistake(`${shown}: ${what}`);

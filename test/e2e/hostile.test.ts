@@ -164,7 +164,7 @@ function cases(mode: "dev" | "up"): void {
   const here = CASES.filter((one) => one.only === undefined || one.only === mode);
   it.each(here.map((one, i) => [one.name, one, i] as const))("holds code that %s", async (_name, one, i) => {
     const action = `hostile-${i}`;
-    await client.createAction(action, one.code, { kind: one.kind, ...one.options });
+    await client.createAction(action, one.code, { kind: one.kind, keepFailed: true, ...one.options });
     const { activationId, activation } = await client.invoke(action);
     const record = await client.record(activationId);
     if (one.name === "forks without end") {

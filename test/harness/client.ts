@@ -13,6 +13,8 @@ import { WeftError } from "../../internal/base/errors.js";
 import { eventually } from "./eventually.js";
 
 export interface ActionOptions {
+  /** Stored whatever is wrong with it, as OpenWhisk's paths do. */
+  readonly keepFailed?: boolean;
   readonly kind?: string;
   readonly binary?: boolean;
   readonly main?: string;
@@ -38,7 +40,7 @@ export class PublicClient {
 
   createAction(name: string, code: string | Uint8Array, options: ActionOptions = {}): Promise<Action> {
     return this.call(ActionServiceService.createAction, {
-      keepFailedBuild: false,
+      keepFailedBuild: options.keepFailed ?? false,
       action: {
         namespace: "_",
         name,
