@@ -56,7 +56,7 @@ function observed(mode: "dev" | "up"): void {
     await client.raiseLimits("guest");
     await client.createAction("hello", "exports.main = () => ({ hello: true });\n");
     await client.createAction("fails", "exports.main = () => ({ error: 'no' });\n", COLD);
-    await client.createAction("broken", "throw new Error(\"it does not load\");\n", COLD);
+    await client.createAction("broken", 'throw new Error("it does not load");\n', COLD);
     await client.call(
       services.trigger.createTrigger,
       CreateTriggerRequest.fromPartial({ trigger: { namespace: "_", name: "tick" } }),
@@ -468,7 +468,10 @@ function observed(mode: "dev" | "up"): void {
         annotations: [{ key: "note", valueJson: JSON.stringify(hush("annotation")) }],
         limits: { timeoutMs: 500 },
       };
-      await client.call(services.action.createAction, CreateActionRequest.fromPartial({ action, keepFailedBuild: true }));
+      await client.call(
+        services.action.createAction,
+        CreateActionRequest.fromPartial({ action, keepFailedBuild: true }),
+      );
       const { activationId } = await client.invoke(name, { argument: hush("argument") });
       const durable = await client.submit(name, { argument: hush("durable argument") });
       for (const id of [activationId, durable]) await client.record(id);
