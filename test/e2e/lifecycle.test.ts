@@ -112,8 +112,11 @@ describeWith(UP_SERVICES, "an invoker and its sandboxes", () => {
       await open.fabric.restart();
       expect(await of()).toHaveLength(there);
       const after = await together(action, WARM, 1_000);
-      if (known.size === there) for (const born of bornOf(after)) expect(known).toContain(born);
-      for (const { id } of after) {
+      // One that was made for a call which another sandbox took has not run yet: its first call loads the code.
+      const ran = after.filter(({ who }) => known.has(who.born));
+      if (known.size === there) expect(ran).toHaveLength(WARM);
+      else expect(ran.length).toBeGreaterThanOrEqual(WARM - (there - known.size));
+      for (const { id } of ran) {
         const record = await client.record(id);
         expect([record.start, record.initMs]).toEqual([Start.WARM, undefined]);
       }
