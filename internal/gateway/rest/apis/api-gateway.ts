@@ -80,9 +80,9 @@ export class ApiGateway {
           headers: [["Allow", list]],
         });
       }
-      const opened = opensWithoutTokens(operation)
-        ? open(api, operation, request)
-        : await this.#open(api, operation, request);
+      const opened = asksForTokens(operation)
+        ? await this.#open(api, operation, request)
+        : open(api, operation, request);
       await this.#admit(api, operation, opened.keyId);
       const through = { cors, parameters: found.parameters };
       const { backend } = operation;
@@ -102,10 +102,10 @@ export class ApiGateway {
    * Requirements are tried as they stand; the last one that a credential was sent for tells why not. That a provider cannot be
    * asked is told only when nothing else opens.
    */
-  async #open(api: ServedApi, { security }: ApiOperation, request: RestRequest): Promise<Opened> {
+  async #open(api: ServedApi, operation: ApiOperation, request: RestRequest): Promise<Opened> {
     const bearer = bearerOf(request);
     let why: unknown;
-    for (const places of security) {
+    for (const places of operation.security) {
       const keyIds = places.filter(isKeyPlace).map((place) => keyIdOf(api, place, request));
       if (keyIds.includes(undefined)) continue;
       const infos: TokenInfo[] = [];
@@ -121,7 +121,7 @@ export class ApiGateway {
       }
       if (infos.length === tokens.length) return { keyId: keyIds[0] ?? "", token: infos[0] };
     }
-    throw why instanceof Error ? why : wanted(security);
+    throw why instanceof Error ? why : wanted(operation);
   }
 
   /** @throws ApiRefusal; as TokenChecks.check */
@@ -181,23 +181,24 @@ interface Opened {
 
 const OPEN: Opened = { keyId: "", token: undefined };
 
-function opensWithoutTokens({ security }: ApiOperation): boolean {
-  return security.every((places) => places.every(isKeyPlace));
+function asksForTokens({ security }: Pick<ApiOperation, "security">): boolean {
+  return security.some((places) => places.some(isTokenPlace));
 }
 
 /** For operations that ask for keys only, without a promise. @throws ApiRefusal 401 */
-function open(api: ServedApi, { security }: ApiOperation, request: RestRequest): Opened {
+function open(api: ServedApi, operation: ApiOperation, request: RestRequest): Opened {
+  const { security } = operation;
   if (security.length === 0) return OPEN;
   for (const places of security) {
     const ids = places.filter(isKeyPlace).map((place) => keyIdOf(api, place, request));
     if (ids[0] !== undefined && !ids.includes(undefined)) return { keyId: ids[0], token: undefined };
   }
-  throw wanted(security);
+  throw wanted(operation);
 }
 
-function wanted(security: ApiOperation["security"]): ApiRefusal {
-  const list = security.map((places) => places.map(nameOf).join(" and ")).join(", or ");
-  if (!security.some((places) => places.some(isTokenPlace))) {
+function wanted(operation: ApiOperation): ApiRefusal {
+  const list = operation.security.map((places) => places.map(nameOf).join(" and ")).join(", or ");
+  if (!asksForTokens(operation)) {
     return new ApiRefusal("keyRefused", 401, `This API wants a key of its own: ${list}.`);
   }
   return new ApiRefusal("tokenRefused", 401, `This API wants: ${list}.`, {
@@ -251,17 +252,26 @@ function identityHeaders(token: TokenInfo): Readonly<Record<(typeof IDENTITY_HEA
   return { "x-oidc-sub": token.subject, "x-oidc-email": token.email, "x-oidc-scope": token.scopes.join(" ") };
 }
 
-function asBackend(request: RestRequest, { backend, security }: ApiOperation, { token }: Opened): RestRequest {
+function asBackend(request: RestRequest, operation: ApiOperation, opened: Opened): RestRequest {
+  const { backend } = operation;
   const query = [backend.query, queryOf(request.target)].filter((one) => one !== "").join("&");
-  const headers = { ...request.headers };
-  if (security.some((places) => places.some(isTokenPlace))) {
-    for (const name of IDENTITY_HEADERS) Reflect.deleteProperty(headers, name);
-    if (token) Object.assign(headers, identityHeaders(token));
-  }
   return {
     ...request,
     method: backend.verb ?? request.method,
     target: query === "" ? "/" : `/?${query}`,
-    headers: Object.assign(headers, Object.fromEntries(backend.headers)),
+    headers: headersFor(request.headers, operation, opened),
   };
+}
+
+/** The request's own where nothing is set or dropped, which is the usual case. */
+function headersFor(given: RestRequest["headers"], operation: ApiOperation, { token }: Opened): RestRequest["headers"] {
+  const { backend } = operation;
+  const withTokens = asksForTokens(operation);
+  if (!withTokens && backend.headers.size === 0) return given;
+  const headers = { ...given };
+  if (withTokens) {
+    for (const name of IDENTITY_HEADERS) Reflect.deleteProperty(headers, name);
+    if (token) Object.assign(headers, identityHeaders(token));
+  }
+  return Object.assign(headers, Object.fromEntries(backend.headers));
 }
