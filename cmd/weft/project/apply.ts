@@ -15,13 +15,11 @@ import { Trigger, TriggerServiceService } from "../../../internal/gen/weft/trigg
 import { DEFAULT_LIMITS } from "../../../internal/core/action/limits.js";
 import { SEQUENCE_KIND, type ActionLimits, type KeyValue } from "../../../internal/core/action/types.js";
 import type { Cli } from "../cli-context.js";
-import { uncheckedText } from "../verbs/action.js";
+import { uncheckedText, WRITE_MS } from "../verbs/action.js";
 import { createApi, deleteApi } from "./apis.js";
 import { removedAnnotations, type Step } from "./plan.js";
 import { FEED_DIGEST, keyValue, splitName, type ActionState, type FeedState, type TriggerState } from "./state.js";
 
-/** Uploads and builds take longer than other calls. */
-const WRITE_MS = 300_000;
 /** The server ends the waiting after 60 s; the answer has to come back. */
 const FEED_MS = 65_000;
 

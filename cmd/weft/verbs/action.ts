@@ -25,7 +25,7 @@ import { listed, somePage, type Page, type PageRequest } from "./pages.js";
 const UINT32_MAX = 0xffff_ffff;
 
 /** Uploads and builds take longer than other calls. */
-const WRITE_MS = 300_000;
+export const WRITE_MS = 300_000;
 const LOCK_LINES_SHOWN = 20;
 
 export const createAction: Verb = async (cli, [nameText = "", file], values) => {
