@@ -1,4 +1,5 @@
-import { spawn, execFileSync } from "node:child_process";
+import { spawn, execFileSync, type ChildProcessByStdio } from "node:child_process";
+import type { Readable } from "node:stream";
 import {
   chmodSync,
   existsSync,
@@ -63,6 +64,21 @@ function remains(directory: string): string[] {
     .split("\n")
     .filter((line) => line.includes(path) && !line.includes(" ps "));
   return [...left, ...processes];
+}
+
+/** A process of its own that goes on with this script, in which a driver can be made: to be killed. */
+function anInvoker(script: string): ChildProcessByStdio<null, Readable, null> {
+  const modules = `
+    import { readFileSync } from "node:fs";
+    const at = (path) => import(new URL(path, "file://${root}dist/").href);
+    const { ProcessDriver } = await at("internal/process/process-driver.js");
+    const { systemClock } = await at("internal/boot/system.js");
+    const { silentLog } = await at("internal/base/log.js");
+    const { parseManifest } = await at("internal/core/sandbox/manifest.js");
+    const { ToSandbox } = await at("internal/gen/weft/runtime/v1/sandbox.pb.js");`;
+  return spawn(process.execPath, ["--input-type=module", "-e", `${modules}\n${script}`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
 }
 
 function cpuTicks(pid: number): number {
@@ -147,14 +163,7 @@ describe("a process driver", () => {
 
   it("removes what a build left when its invoker was killed: the compiler, its folder", async () => {
     const directory = join(scratch, "build");
-    const script = `
-      import { readFileSync } from "node:fs";
-      const at = (path) => import(new URL(path, "file://${root}dist/").href);
-      const { ProcessDriver } = await at("internal/process/process-driver.js");
-      const { systemClock } = await at("internal/boot/system.js");
-      const { silentLog } = await at("internal/base/log.js");
-      const { parseManifest } = await at("internal/core/sandbox/manifest.js");
-      const { ToSandbox } = await at("internal/gen/weft/runtime/v1/sandbox.pb.js");
+    const invoker = anInvoker(`
       const build = { image: "none", version: 1, memoryMb: 256, timeoutMs: 60000, command: ["sh", "-c", "setsid sleep 1000 & sleep 1000"] };
       const manifest = { runtimes: { sh: [{ kind: "sh:1", default: true, image: "none", launcher: "exec", build }] } };
       const driver = new ProcessDriver({
@@ -166,10 +175,7 @@ describe("a process driver", () => {
       const made = await driver.create(spec, 20000, new AbortController().signal);
       const value = { actionName: "a", main: "", source: Buffer.from("x"), binary: false, step: 1 };
       made.link.send(ToSandbox.encode({ message: { $case: "build", value } }).finish());
-      console.log(made.pid);`;
-    const invoker = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+      console.log(made.pid);`);
     const marked = (): number => processTable().marked("WEFT_SANDBOX", new Set(["first-1"])).size;
     await eventually(() => marked() >= 3, { withinMs: 20_000 });
     invoker.kill("SIGKILL");
@@ -232,14 +238,7 @@ describe("a process driver", () => {
 
   it("takes its sandboxes with it when it is killed, even those whose code never lets go", async () => {
     const directory = join(scratch, "killed");
-    const script = `
-      import { readFileSync } from "node:fs";
-      const at = (path) => import(new URL(path, "file://${root}dist/").href);
-      const { ProcessDriver } = await at("internal/process/process-driver.js");
-      const { systemClock } = await at("internal/boot/system.js");
-      const { silentLog } = await at("internal/base/log.js");
-      const { parseManifest } = await at("internal/core/sandbox/manifest.js");
-      const { ToSandbox } = await at("internal/gen/weft/runtime/v1/sandbox.pb.js");
+    const invoker = anInvoker(`
       const driver = new ProcessDriver({
         clock: systemClock, log: silentLog, bootId: "first", directory: ${JSON.stringify(directory)},
         manifest: parseManifest(readFileSync("${root}runtimes/manifest.json", "utf8")),
@@ -252,10 +251,7 @@ describe("a process driver", () => {
         const value = { actionName: "a", main: "", code, binary: false, env: {}, concurrency: 1, logLimitBytes: 0 };
         made.link.send(ToSandbox.encode({ message: { $case: "init", value } }).finish());
         console.log(made.pid);
-      }`;
-    const invoker = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+      }`);
     let said = "";
     invoker.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
     const sandboxes = await eventually(() => {
